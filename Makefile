@@ -1,0 +1,49 @@
+# Each target does its own set-up: a fresh machine with Python 3.11+ and pip is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
+
+.PHONY: help run study check test test-all format clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip<27"
+	$(BIN)/pip install --quiet -e ".[dev]"
+	@touch $(STAMP)
+
+run: $(STAMP)  ## the quickstart: five banks, an LSTM, epsilon 3, a report
+	$(BIN)/fedcredit study run quickstart
+
+study: $(STAMP)  ## make study NAME=american_bankruptcy
+	$(BIN)/fedcredit study run $(NAME)
+
+check: $(STAMP)  ## format, lint, types, import contracts, README blocks; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_readme.py
+
+test: $(STAMP)  ## the quick tests
+	$(BIN)/pytest
+
+test-all: $(STAMP)  ## everything: slow suites and notebooks
+	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest --nbmake notebooks -W default
+
+format: $(STAMP)  ## write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what set-up and runs made
+	rm -rf $(VENV) runs multirun

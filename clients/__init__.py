@@ -1,0 +1,1 @@
+"""What an institution installs, runs and audits."""

@@ -1,0 +1,157 @@
+"""The institution's ClientApp: a task and a global model come in, an update or a few counts go out.
+
+`context.node_config` holds the institution's facts, the message's config what the study asks. An exception leaves as
+a code; its text stays in the institution's own log.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from torch import nn
+
+from clients.institution import Institution, Rows, institution_of
+from clients.training import batch_order, train_plainly, train_private
+from fedcredit.errors import FedCreditError, TableError
+from fedcredit.evaluation.counts import score_counts
+from fedcredit.federation import personal
+from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, SCORE_BINS, Task
+from fedcredit.models.build import build
+from fedcredit.models.train import evaluate as probabilities
+from fedcredit.privacy.accounting import epsilon_spent
+from fedcredit.privacy.spend import read_spend
+
+CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
+log = logging.getLogger(__name__)
+app = ClientApp()
+
+Handler = Callable[[Message, Context], Message]
+
+
+def coded(handler: Handler) -> Handler:
+    """The handler, with every exception turned into an error reply that carries a code and no text."""
+
+    @functools.wraps(handler)
+    def guarded(message: Message, context: Context) -> Message:
+        try:
+            return handler(message, context)
+        except FedCreditError as fault:
+            log.error("%s refused: %s", message.metadata.message_type, fault)
+            return Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=message)
+        except Exception:
+            log.exception("%s failed", message.metadata.message_type)
+            return Message(Error(CLIENT_APP_RAISED, "internal"), reply_to=message)
+
+    return guarded
+
+
+@app.query("describe")
+@coded
+def describe(message: Message, context: Context) -> Message:
+    """Who this institution is and what its table looks like; nothing about any company."""
+    here = institution_of(context)
+    facts = {
+        "institution": here.name,
+        "schema-sha256": here.schema_sha256,
+        "label-definition": here.label_definition,
+        "companies": here.companies,
+    }
+    return Message(RecordDict({CONFIG: ConfigRecord(facts)}), reply_to=message)
+
+
+@app.train()
+@coded
+def train(message: Message, context: Context) -> Message:
+    """Score the incoming model on the institution's validation rows, train it on the others, send the update."""
+    here, task, number = _open(message, context)
+    model = _receive(message, task, here=here)
+    metrics: dict[str, int | float | list[int]] = {}
+    if task.metrics == "exact" and number > 1 and len(here.validation):
+        metrics |= _counts(model, here.validation)
+    if task.privacy is None:
+        metrics["loss"] = train_plainly(model, here, task, number=number, proximal_mu=_proximal_mu(message))
+        metrics[EXAMPLES] = len(here.train)
+    else:
+        train_private(model, here, task, terms=task.privacy, number=number)
+        metrics[EXAMPLES] = here.companies
+    personal.keep_head(here.folder(task.run), model, share=task.share, number=number)
+    arrays = {name: Array(value.numpy()) for name, value in personal.shared(model, share=task.share).items()}
+    return Message(RecordDict({ARRAYS: ArrayRecord(arrays), METRICS: MetricRecord(metrics)}), reply_to=message)
+
+
+@app.train("personalise")
+@coded
+def personalise(message: Message, context: Context) -> Message:
+    """Fine-tune the final model on the institution's own rows and keep it here; only the row count goes out."""
+    here, task, number = _open(message, context)
+    model = _receive(message, task, here=here)
+    personal.fine_tune(
+        model, here.train.x, here.train.y, task=task, generator=batch_order(task, here.name, number=number)
+    )
+    personal.keep_model(here.folder(task.run), model)
+    return Message(RecordDict({METRICS: MetricRecord({EXAMPLES: len(here.train)})}), reply_to=message)
+
+
+@app.evaluate()
+@coded
+def evaluate(message: Message, context: Context) -> Message:
+    """Additive counts of validation scores by class; nothing where the task asks for no metrics."""
+    here, task, _ = _open(message, context)
+    metrics: dict[str, int | float | list[int]] = {EXAMPLES: max(1, len(here.validation))}
+    if task.metrics == "exact" and len(here.validation):
+        metrics |= _counts(_receive(message, task, here=here), here.validation)
+    return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
+
+
+@app.query("spent")
+@coded
+def spent(message: Message, context: Context) -> Message:
+    """Epsilon spent so far in this run at this institution, over all its rounds and attempts."""
+    here, task, _ = _open(message, context)
+    history = read_spend(here.folder(task.run))
+    delta = task.privacy.delta if task.privacy else 0.0
+    epsilon = epsilon_spent(history, delta=delta) if history else 0.0
+    return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
+
+
+def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
+    torch.set_num_threads(1)
+    config = message.content[CONFIG]
+    if not isinstance(config, ConfigRecord):
+        raise TableError("message", found="no config record", expected="a task")
+    here, task = institution_of(context), Task.from_config(config)
+    if task.features != here.features:
+        raise TableError("task.features", found="another feature list", expected="the institution's own")
+    number = config.get("server-round", 0)
+    return here, task, number if isinstance(number, int) else 0
+
+
+def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
+    """The task's model with the arrays that came in and, where heads stay at home, the institution's own head."""
+    model = _fresh(task)
+    arrays = message.content[ARRAYS]
+    if not isinstance(arrays, ArrayRecord):
+        raise TableError("message", found="no arrays", expected="the global model")
+    personal.load_shared(model, {name: array.numpy() for name, array in arrays.items()}, share=task.share)
+    number = message.content[CONFIG].get("server-round", 0)
+    personal.load_head(here.folder(task.run), model, share=task.share, before=number if isinstance(number, int) else 0)
+    return model
+
+
+def _fresh(task: Task) -> nn.Module:
+    return build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+
+
+def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:
+    counts = score_counts(probabilities(model, rows.x), rows.y.numpy(), bins=SCORE_BINS)
+    return {"validation-good": counts[0].tolist(), "validation-bad": counts[1].tolist()}
+
+
+def _proximal_mu(message: Message) -> float:
+    value = message.content[CONFIG].get("proximal-mu", 0.0)
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,218 @@
+"""`fedcredit study`: run, list, show and read studies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+study = typer.Typer(name="study", no_args_is_help=True, help="Compare alone, federated and pooled on one machine.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: seeds=[0] model=mlp data.length=6 ...")]
+RUNS = Path("runs")
+
+
+@study.command("run")
+def run_study(
+    name: Annotated[str, typer.Argument(help="A study of configs/experiment/; see `study list`.")],
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print time and epsilon; train nothing on the rows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a study and say where its report is. Ctrl-C leaves checkpoints that `resume=latest` continues."""
+    from experiments.judgement import summary
+    from experiments.study import dry_run as forecast
+    from experiments.study import load, run
+
+    settings = load(name, overrides or [])
+    if dry_run:
+        found = forecast(settings)
+        typer.echo(json.dumps(found.as_dict()) if as_json else str(found))
+        return
+    report = run(settings)
+    typer.echo(json.dumps(report.data, ensure_ascii=False) if as_json else summary(report))
+
+
+@study.command("resume")
+def resume_study(
+    folder: Annotated[Path, typer.Argument(help="The run folder, for example runs/quickstart/20260101T000000Z.")],
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was cut, with the settings it was started with."""
+    from dataclasses import replace
+
+    from experiments.folder import read_settings
+    from experiments.judgement import summary
+    from experiments.study import run
+
+    report = run(replace(read_settings(folder), resume=str(folder)))
+    typer.echo(json.dumps(report.data, ensure_ascii=False) if as_json else summary(report))
+
+
+@study.command("list")
+def list_studies(runs: Runs = RUNS, as_json: Json = False) -> None:
+    """List the studies that can be run and the runs that there are."""
+    from fedcredit.config import CONFIGS
+
+    found = {
+        path.stem: [run.name for run in sorted((runs / path.stem).glob("*Z"))]
+        for path in sorted((CONFIGS / "experiment").glob("*.yaml"))
+    }
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, times in found.items():
+        typer.echo(f"{name:24} {len(times)} runs" + (f", last {times[-1]}" if times else ""))
+
+
+@study.command("show")
+def show_study(
+    name: Annotated[str, typer.Argument(help="A study's name, or a run folder.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show every setting of a study, or the report of a run folder."""
+    import yaml
+
+    if "/" in name:
+        from experiments.judgement import summary
+        from fedcredit.evaluation.report import Report
+
+        report = Report.read(Path(name))
+        typer.echo(json.dumps(report.data, ensure_ascii=False) if as_json else summary(report))
+        return
+    from fedcredit.config import load
+
+    plain = json.loads(json.dumps(asdict(load(name, overrides or []))))
+    typer.echo(json.dumps(plain) if as_json else yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+@study.command("compare")
+def compare_runs(first: Path, second: Path, as_json: Json = False) -> None:
+    """Headline figures of two runs side by side; rows that only one of them has are left empty."""
+    from fedcredit.evaluation.report import Report
+
+    left, right = (_headlines(Report.read(path).data) for path in (first, second))
+    table = [{"figure": key, "first": left.get(key), "second": right.get(key)} for key in {**left, **right}]
+    if as_json:
+        typer.echo(json.dumps(table, ensure_ascii=False))
+        return
+    for row in table:
+        typer.echo(f"{row['figure']:60} {row['first'] or '-':>24} {row['second'] or '-':>24}")
+
+
+@study.command("gain")
+def show_gain(
+    folder: Annotated[Path, typer.Argument(help="A run folder, for example runs/quickstart/latest.")],
+    institution: Annotated[str | None, typer.Option(help="One institution; all where left out.")] = None,
+    average_loan: Annotated[float | None, typer.Option(help="Another average loan than the run's.")] = None,
+    lgd: Annotated[float | None, typer.Option(help="Another loss given default, 0..1.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What an institution gains by joining, recomputed from the run's own predictions."""
+    from experiments.judgement import replay_gain
+
+    found = replay_gain(folder, institution=institution, average_loan=average_loan, lgd=lgd)
+    if as_json:
+        typer.echo(json.dumps([gain.as_dict() for gain in found], ensure_ascii=False))
+        return
+    for gain in found:
+        typer.echo(f"{gain.institution}: {gain.verdict}. {gain.reason}")
+
+
+@study.command("status")
+def show_status(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
+    """How far a run is."""
+    status = _read_status(folder)
+    done = f", {status['done']} of {status['units']} models" if "done" in status else ""
+    typer.echo(json.dumps(status) if as_json else f"{status['state']}{done}, {status['updated']}")
+
+
+@study.command("stop")
+def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Ask a running study to stop; its checkpoints stay."""
+    from fedcredit.errors import RunError
+
+    status = _read_status(folder)
+    if status["state"] != "running":
+        raise RunError(str(folder), found=f"a run that is {status['state']}", expected="a running one")
+    try:
+        os.kill(int(status["pid"]), signal.SIGINT)
+    except ProcessLookupError:
+        raise RunError(
+            str(folder),
+            found="no such process any more",
+            expected="a running study",
+            hint="fedcredit study resume goes on with it",
+        ) from None
+
+
+@study.command("logs")
+def show_logs(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Print a run's log."""
+    from fedcredit.errors import RunError
+
+    path = folder / "log.txt"
+    if not path.exists():
+        raise RunError(str(path), found="no log", expected="a run folder")
+    typer.echo(path.read_text(), nl=False)
+
+
+@study.command("new")
+def new_study(
+    name: Annotated[str, typer.Argument(help="Name of the new study: letters, digits, _.")],
+    base: Annotated[str, typer.Option(help="The study to start from.")] = "quickstart",
+) -> None:
+    """Start a study of your own: configs/experiment/NAME.yaml from another's."""
+    from fedcredit.config import CONFIGS
+    from fedcredit.errors import ConfigError
+
+    target, source = CONFIGS / "experiment" / f"{name}.yaml", CONFIGS / "experiment" / f"{base}.yaml"
+    if not name.isidentifier() or target.exists() or not source.exists():
+        raise ConfigError("study new", found=f"{name!r} from {base!r}", expected="a new name and a study that exists")
+    text = (
+        source.read_text().replace(f"study run {base}", f"study run {name}").replace(f"study: {base}", f"study: {name}")
+    )
+    target.write_text(text)
+    typer.echo(str(target))
+
+
+@study.command("ui")
+def open_ui(runs: Runs = RUNS, port: int = 5000) -> None:
+    """Serve MLflow's pages for the runs folder on this machine."""
+    import subprocess
+    import sys
+
+    from fedcredit.registry import tracking_uri
+
+    serve = ["mlflow", "ui", "--backend-store-uri", tracking_uri(runs), "--host", "127.0.0.1", "--port", str(port)]
+    sys.exit(subprocess.run([sys.executable, "-m", *serve], check=False).returncode)
+
+
+def _headlines(report: dict[str, Any]) -> dict[str, str]:
+    return {
+        " ".join(str(c[k]) for k in ("name", "institution", "split", "method", "epsilon") if c.get(k) is not None): (
+            f"{c['point']:.3f} [{c['low']:.3f}, {c['high']:.3f}]"
+        )
+        for c in report["comparisons"]
+        if c.get("headline") and c["point"] is not None
+    }
+
+
+def _read_status(folder: Path) -> dict[str, Any]:
+    from fedcredit.errors import RunError
+
+    try:
+        status: dict[str, Any] = json.loads((folder / "status.json").read_text())
+    except (OSError, ValueError):
+        raise RunError(str(folder), found="no status.json", expected="a run folder") from None
+    return status

@@ -1,0 +1,74 @@
+"""A study's settings become a forecast: minutes from a timed trial on random numbers, epsilon from the plan."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.units import Unit
+from experiments.workplace import Workplace
+from fedcredit.config import StudySettings
+from fedcredit.data.windows import Windows
+
+TRIAL_ROUNDS = 2
+BEST_ALONE_SECONDS = 8.0  # an allowance for one institution's candidates, not a measurement
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Minutes on this machine, and epsilon as one run of one seed and as the whole study would spend it."""
+
+    units: int
+    minutes: float
+    epsilon_run: float | None
+    epsilon_study: float | None
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -> Estimate:
+    """Time each kind of unit for a few rounds on noise of the same shape; the rows themselves are not trained on."""
+    from experiments.training import train
+
+    rng = np.random.default_rng(0)
+    stand_in = replace(windows, x=rng.normal(size=windows.x.shape).astype(np.float32))
+    seconds = 0.0
+    kinds: dict[tuple[str, str, bool], float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        place = Workplace.build(Path(name) / "work", stand_in, label_definition="stand-in")
+        for unit in units:
+            kind = (unit.arm, unit.method, unit.epsilon is not None)
+            if unit.arm in ("best_alone", "incumbent"):
+                seconds += BEST_ALONE_SECONDS if unit.arm == "best_alone" else 0.0
+                continue
+            if kind not in kinds:
+                folder = Path(name) / unit.name
+                folder.mkdir()
+                short = {key: {**value, "rounds": TRIAL_ROUNDS} for key, value in settings.recipes.items()}
+                trial = replace(settings, recipe=replace(settings.recipe, rounds=TRIAL_ROUNDS), recipes=short)
+                done = train(unit, trial, place, folder=folder, on_round=lambda record: None)
+                kinds[kind] = sum(record.seconds for record in done.history[1:]) / (TRIAL_ROUNDS - 1)
+            recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+            seconds += kinds[kind] * recipe.rounds
+    private = [e for e in settings.privacy.epsilons if e is not None]
+    trained = sum(unit.epsilon or 0.0 for unit in units if unit.arm in ("federated", "pooled")) + sum(
+        e * len(settings.seeds) for e in private if "local" in settings.arms
+    )
+    is_charged = settings.data.name == "table"
+    sentence = (
+        "this study would be charged to the institutions' own ledgers"
+        if is_charged
+        else "public or synthetic data: tuning and repeated runs are not charged, what they would have spent is shown"
+    )
+    workers = min(settings.workers, len(units))
+    return Estimate(
+        len(units), round(seconds / workers / 60 + 0.5, 1), max(private, default=None), trained or None, sentence
+    )

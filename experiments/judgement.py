@@ -1,0 +1,192 @@
+"""Predictions and facts of all units become the run's report, its predictions file and the lines a person reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.folder import RunFolder, read_settings
+from experiments.units import Unit
+from experiments.workplace import POOLED
+from fedcredit.config import StudySettings
+from fedcredit.data.windows import Windows
+from fedcredit.evaluation.gain import Gain, gains
+from fedcredit.evaluation.report import Prevalence, Report, Spent, Target, Terms, build, rates
+from fedcredit.strict import build as build_strictly
+
+Facts = Mapping[Unit, Mapping[str, Any]]
+NOT_CHARGED = (
+    "Public or synthetic data: tuning and repeated runs are not charged to any ledger; what they spend is stated."
+)
+
+
+def judge(
+    settings: StudySettings,
+    windows: Windows,
+    predictions: pd.DataFrame,
+    facts: Facts,
+    *,
+    folder: RunFolder,
+    timing: Mapping[str, float | None],
+    origin: Mapping[str, Any],
+) -> Report:
+    """Write predictions.parquet and the three forms of the report into the run's folder."""
+    table = folder.path / "predictions.parquet"
+    predictions.to_parquet(table, index=False)
+    target = settings.evaluation.target_rate
+    data = build(
+        predictions,
+        study=settings.study,
+        dataset=settings.data.name,
+        seeds=settings.seeds,
+        timing=timing,
+        spent=_spent(facts),
+        privacy=_sentences(settings, facts),
+        targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
+        rounds=_rounds(facts),
+        splits=_splits(settings),
+        judge=settings.evaluation.judge,
+        prevalence=Prevalence(_train_rates(windows), {"all": target} if target is not None else {}),
+        terms=_terms(settings),
+        predictions_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
+        draws=settings.evaluation.draws,
+        **origin,
+    )
+    report = Report(data | {"question": settings.question, "best_alone": _chosen(facts)}, folder.path)
+    report.write(folder.path)
+    return report
+
+
+def rates_of(windows: Windows, settings: StudySettings) -> tuple[float, float]:
+    """Default rate that the shared model learnt from, and the one that its bundle's probabilities are shifted to."""
+    train, held = windows.part("train").y.mean(), windows.part("validation").y
+    given = settings.evaluation.target_rate
+    return float(train), given if given is not None else float(held.mean() if len(held) else train)
+
+
+def replay_gain(
+    folder: Path, *, institution: str | None = None, average_loan: float | None = None, lgd: float | None = None
+) -> list[Gain]:
+    """The gain of a finished run, recomputed from its own predictions; other money terms may be given."""
+    settings, report = read_settings(folder), Report.read(folder)
+    terms = _terms(settings)
+    terms = replace(terms, average_loan=average_loan or terms.average_loan, lgd=terms.lgd if lgd is None else lgd)
+    predictions = report.predictions
+    train = {key: value for key, value in report.data["train_rates"].items()} if "train_rates" in report.data else {}
+    held = predictions[predictions["split"] == "validation"].drop_duplicates(["company", "institution"])
+    return gains(
+        predictions,
+        split=_splits(settings)[0],
+        institutions=[institution] if institution else None,
+        terms=terms,
+        prevalence=Prevalence(train, rates(held["y"], held["institution"]) if len(held) else {}),
+        draws=settings.evaluation.draws,
+        config_sha256=report.data["config_sha256"],
+        predictions_sha256=report.data["predictions_sha256"],
+    )
+
+
+def summary(report: Report) -> str:
+    """What a study prints: the headline comparisons, the targets, the verdicts, and where the report is."""
+    lines = []
+    for row in report.headline.to_dict("records"):
+        privacy = "no DP" if pd.isna(row["epsilon"]) else f"eps {row['epsilon']:g}"
+        interval = f"{row['point']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if pd.notna(row["point"]) else "too few"
+        lines.append(f"{row['name']:44} {row['split']:16} {privacy:8} {interval}")
+    for target in report.data["targets"]:
+        measured = "-" if target["measured"] is None else f"{target['measured']:.4g}"
+        lines.append(
+            f"target {target['name']}: asked {target['asked']}, measured {measured}, {'met' if target['met'] else 'NOT MET'}"
+        )
+    lines += [f"{gain['institution']}: {gain['verdict']}" for gain in report.gain]
+    lines.append(f"report: {report.folder}/report.html" if report.folder else "")
+    return "\n".join(lines)
+
+
+def _splits(settings: StudySettings) -> list[str]:
+    """The headline split first; the plain splits after it."""
+    return list(dict.fromkeys([settings.evaluation.headline, *settings.evaluation.splits]))
+
+
+def _terms(settings: StudySettings) -> Terms:
+    asked = settings.gain
+    return Terms(asked.approval_rate, asked.average_loan, asked.lgd, asked.currency)
+
+
+def _train_rates(windows: Windows) -> dict[str, float]:
+    train = windows.part("train")
+    return rates(train.y, train.institution)
+
+
+def _spent(facts: Facts) -> list[Spent]:
+    found = []
+    for unit, fact in facts.items():
+        if fact["epsilon"]:
+            largest, delta = max(fact["epsilon"].values()), float(fact["delta"])
+            found.append(
+                Spent(
+                    unit.arm,
+                    unit.epsilon,
+                    largest,
+                    delta,
+                    institution=unit.institution or None,
+                    left_out=unit.left_out or None,
+                )
+            )
+    return found
+
+
+def _sentences(settings: StudySettings, facts: Facts) -> list[str]:
+    """Epsilon of one run and of the whole study, in words."""
+    found = []
+    for epsilon in (e for e in settings.privacy.epsilons if e is not None):
+        mine = {unit: fact for unit, fact in facts.items() if unit.epsilon == epsilon}
+        run = [max(f["epsilon"].values()) for u, f in mine.items() if u.arm == "federated"]
+        study: dict[str, float] = {}
+        for fact in mine.values():
+            for name, spent in fact["epsilon"].items():
+                if name != POOLED:
+                    study[name] = study.get(name, 0.0) + spent
+        largest = max(run, default=0.0)
+        found.append(
+            f"Target epsilon {epsilon:g}: one federated run spent {largest:.3f} at each institution (company-level, local noise, "
+            f"PRV accountant over all rounds); this study, with its seeds and arms, {max(study.values(), default=0.0):.1f} at most "
+            "(basic composition)."
+        )
+    if found:
+        metrics = settings.privacy.metrics
+        found.append(
+            f"Metrics under privacy: {metrics}; predictions are kept in clear because the data set is public or synthetic."
+        )
+    if settings.data.name == "table":
+        found.append("Your own table: this run kept its spend in its folder; a lifetime ledger is the node's.")
+    else:
+        found.append(NOT_CHARGED)
+    return found
+
+
+def _rounds(facts: Facts) -> list[dict[str, Any]]:
+    """The federated rounds that a report draws."""
+    return [
+        {
+            "arm": unit.arm,
+            "method": unit.method,
+            "epsilon": unit.epsilon,
+            "seed": unit.seed,
+            "round": record["round"],
+            "loss": record["loss"],
+            "auc": record["validation_auc"],
+        }
+        for unit, fact in facts.items()
+        if unit.arm == "federated" and not unit.left_out
+        for record in fact["history"]
+    ]
+
+
+def _chosen(facts: Facts) -> dict[str, str]:
+    return {unit.institution: fact["note"] for unit, fact in facts.items() if unit.arm == "best_alone"}

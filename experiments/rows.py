@@ -1,0 +1,98 @@
+"""A study's data settings become windows with named institutions, or a fault that says where to look."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fedcredit.config import DataSettings, PartitionSettings, StudySettings, TableSettings
+from fedcredit.data import partition
+from fedcredit.data.datasets import load
+from fedcredit.data.economy import generate
+from fedcredit.data.features import make_windows
+from fedcredit.data.infer import infer_schema
+from fedcredit.data.schema import Table
+from fedcredit.data.tables import read_table
+from fedcredit.data.windows import Windows
+from fedcredit.errors import ConfigError, TableError
+
+
+def table_of(data: DataSettings) -> Table:
+    """The table that the settings name.
+
+    Raises:
+        ConfigError: `data=table` without a path, a label or a company column.
+        TableError, DatasetError, TrapRefused: see the readers.
+    """
+    if data.name == "economy":
+        return generate(data.economy)
+    if data.name == "table":
+        return _own_table(data.table)
+    return load(data.name, columns=data.columns)
+
+
+def rows_of(settings: StudySettings, table: Table) -> Windows:
+    """Windows of all institutions, partitioned, without those excluded.
+
+    Raises:
+        TableError: an institution has no training rows, or one class only.
+    """
+    windows = partitioned(make_windows(table, length=settings.data.length), settings.partition)
+    unknown = set(settings.data.exclude) - set(windows.institutions)
+    if unknown:
+        raise ConfigError("data.exclude", found=", ".join(sorted(unknown)), expected=", ".join(windows.institutions))
+    windows = windows.take(~np.isin(windows.institution, settings.data.exclude))
+    _check_institutions(windows)
+    return windows
+
+
+def partitioned(windows: Windows, how: PartitionSettings) -> Windows:
+    """The windows with institutions assigned as the partition says."""
+    match how.by:
+        case "none":
+            return windows
+        case "column":
+            names = partition.by_column(windows, how.column or "institution")
+        case "hash":
+            names = partition.by_hash(windows, how.n)
+        case "size_quantile":
+            names = partition.by_size_quantile(windows, how.n, noise=how.noise, seed=how.seed)
+        case "dirichlet":
+            names = partition.dirichlet(windows, how.n, alpha=how.alpha, seed=how.seed)
+        case "contiguous":
+            names = partition.contiguous(windows, how.n)
+    return partition.assign(windows, names)
+
+
+def _own_table(table: TableSettings) -> Table:
+    given = asdict(table)
+    missing = [key for key in ("path", "label", "company") if given[key] is None]
+    if missing:
+        raise ConfigError(
+            "data.table",
+            found=f"no {', '.join(missing)}",
+            expected="path, label and company named",
+            hint="data.table.path=loans.csv data.table.label=defaulted data.table.company=uscc",
+        )
+    for key in ("allow_gaps", "label_definition", "path"):
+        given.pop(key)
+    path = Path(table.path or "")
+    schema = infer_schema(path, definition=table.label_definition, **given)
+    return read_table(path, schema, encoding=table.encoding, allow_gaps=table.allow_gaps)
+
+
+def _check_institutions(windows: Windows) -> None:
+    if not windows.institutions:
+        raise TableError("institutions", found="none", expected="at least one")
+    for name in windows.institutions:
+        labels = windows.y[(windows.institution == name) & (windows.split == "train")]
+        hint = f"merge it with another, or leave it out: data.exclude=['{name}']"
+        if len(labels) == 0:
+            raise TableError(f"institution {name!r}", found="no training rows", expected="at least one", hint=hint)
+        if len(set(labels.tolist())) < 2:
+            which = "good" if labels[0] == 0 else "bad"
+            raise TableError(
+                f"institution {name!r}", found=f"only {which} companies in training", expected="both classes", hint=hint
+            )

@@ -1,0 +1,141 @@
+"""Settings become a run: train every unit, judge the predictions, write the report, register the candidate.
+
+>>> from experiments.study import load, run  # doctest: +SKIP
+>>> report = run(load("quickstart", ["seeds=[0]"]))  # doctest: +SKIP
+>>> report  # a notebook draws it  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from experiments.estimate import Estimate, estimate
+from experiments.folder import RunFolder, config_sha256
+from experiments.judgement import judge, rates_of
+from experiments.pool import read_predictions, run_units
+from experiments.rows import rows_of, table_of
+from experiments.story import Story
+from experiments.tracking import candidate, track, write_bundle
+from experiments.units import Unit, units_of
+from experiments.workplace import Workplace
+from fedcredit.config import StudySettings, load
+from fedcredit.data.schema import Table
+from fedcredit.data.windows import Windows
+from fedcredit.errors import FedCreditError
+from fedcredit.evaluation.report import Report
+
+__all__ = ["Estimate", "dry_run", "load", "run"]
+
+
+def run(settings: StudySettings) -> Report:
+    """Run the study, or go on with a run that was cut, and return its report.
+
+    Raises:
+        FedCreditError: with the place and the remedy; what was finished stays on disk for `resume`.
+    """
+    began = time.perf_counter()
+    windows, table = _rows(settings)
+    units = units_of(settings, windows.institutions, has_incumbent="incumbent" in windows.about)
+    folder = RunFolder.open(settings)
+    label = table.schema.label.definition
+    place = Workplace.build(folder.path / "work", windows, label_definition=label)
+    start_seconds = time.perf_counter() - began
+    try:
+        with Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:
+            story.tell(
+                f"{settings.study}: {len(units)} models, {len(windows.institutions)} institutions -> {folder.path}"
+            )
+            facts = _train(units, settings, place, folder, story)
+            story.tell("judging: intervals by 2,000 bootstrap draws")
+            predictions = read_predictions(folder.path / "units", units)
+            timing = {
+                "start_seconds": start_seconds,
+                **_timing(facts, windows),
+                "total_seconds": time.perf_counter() - began,
+            }
+            whence = origin(settings)
+            report = judge(settings, windows, predictions, facts, folder=folder, timing=timing, origin=whence)
+            unit = candidate(units)
+            if unit is not None:
+                write_bundle(
+                    unit, settings, table, facts, folder=folder, origin=whence, rates=rates_of(windows, settings)
+                )
+            if settings.tracking.mlflow:
+                story.tell("registering the candidate in MLflow")
+                track(settings, table, facts, folder=folder, unit=unit, origin=whence)
+    except KeyboardInterrupt:
+        folder.write_status("interrupted", units=len(units))
+        raise
+    except FedCreditError as fault:
+        folder.write_status("failed", error=fault.code)
+        raise
+    shutil.rmtree(place.folder, ignore_errors=True)
+    folder.write_status("succeeded", units=len(units), done=len(units))
+    folder.point_latest()
+    return report
+
+
+def dry_run(settings: StudySettings) -> Estimate:
+    """How long the study would take and what it would charge; trains on random numbers of the rows' shape."""
+    windows, _ = _rows(settings)
+    units = units_of(settings, windows.institutions, has_incumbent="incumbent" in windows.about)
+    return estimate(settings, windows, units)
+
+
+def origin(settings: StudySettings) -> dict[str, Any]:
+    """Where a report comes from: configuration, code and machine."""
+    return {"config_sha256": config_sha256(settings), "git_sha": _git_sha(), "machine": _machine()}
+
+
+def _rows(settings: StudySettings) -> tuple[Windows, Table]:
+    table = table_of(settings.data)
+    return rows_of(settings, table), table
+
+
+def _train(
+    units: Sequence[Unit], settings: StudySettings, place: Workplace, folder: RunFolder, story: Story
+) -> dict[Unit, dict[str, Any]]:
+    facts: dict[Unit, dict[str, Any]] = {}
+
+    def on_round(unit: Unit, record: Any) -> None:
+        quarantined = f", quarantined {record.quarantined}" if record.quarantined else ""
+        if record.round % 10 == 0 or quarantined:
+            story.tell(f"  {unit}: round {record.round}, {record.seconds:.2f} s{quarantined}")
+
+    folder.write_status("running", units=len(units), done=0)
+    for unit, found in run_units(units, settings, work=place.folder, folder=folder.path / "units", on_round=on_round):
+        facts[unit] = found
+        story.finished(str(unit), seconds=found["seconds"])
+        folder.write_status("running", units=len(units), done=len(facts))
+    return facts
+
+
+def _timing(facts: dict[Unit, dict[str, Any]], windows: Windows) -> dict[str, Any]:
+    rounds = [r["seconds"] for unit, f in facts.items() if unit.arm == "federated" for r in f["history"]]
+    longest = max((len(f["history"]) for f in facts.values()), default=0)
+    median = sorted(rounds)[len(rounds) // 2] if rounds else None
+    return {"round_seconds_median": median, "rounds": longest, "clients": len(windows.institutions)}
+
+
+def _git_sha() -> str:
+    found = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "flwr", "opacus", "numpy")},
+    }

@@ -1,0 +1,266 @@
+"""A unit becomes predictions: every arm is a federation, a bank alone being a federation of one."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clients.app import app as client_app
+from clients.institution import NODES_FILE
+from experiments.alone import Predict, best_alone
+from experiments.units import Unit
+from experiments.workplace import POOLED, Workplace
+from fedcredit.config import Recipe, StudySettings
+from fedcredit.data.windows import Windows
+from fedcredit.errors import ConfigError
+from fedcredit.federation import personal
+from fedcredit.federation.checkpoint import Arrays, RoundRecord
+from fedcredit.federation.engine import RoundPlan
+from fedcredit.federation.grid import InProcessGrid
+from fedcredit.federation.messages import PrivacyTerms, Task
+from fedcredit.models.build import build
+from fedcredit.models.train import evaluate
+from fedcredit.privacy.accounting import delta_for
+from server.app import Conducted, Order, conduct
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a unit leaves behind: predictions, the rounds, the spend, and the shared arrays where there are any."""
+
+    predictions: pd.DataFrame
+    history: list[RoundRecord]
+    epsilon: dict[str, float]
+    delta: float | None
+    seconds: float
+    note: str = ""
+    arrays: Arrays | None = None
+
+
+OnRound = Callable[[RoundRecord], None]
+
+
+def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path, on_round: OnRound) -> Trained:
+    """Train and score one unit; `folder` holds its checkpoints and the institutions' state."""
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    if unit.arm == "best_alone":
+        rows = place.rows()
+        recipe = settings.recipe_for("local", is_private=False)
+        own = functools.partial(_fit_alone, unit=unit, settings=settings, recipe=recipe)
+        p, note = best_alone(rows.of(unit.institution).part("train"), rows, own_model=own, seed=unit.seed)
+        return Trained(_predictions(unit, rows, p, settings), [], {}, None, time.perf_counter() - started, note)
+    if unit.arm == "incumbent":
+        rows = place.rows()
+        p = rows.about["incumbent"].to_numpy(np.float64)
+        return Trained(
+            _predictions(unit, rows.of(unit.institution), p[rows.institution == unit.institution], settings),
+            [],
+            {},
+            None,
+            0.0,
+        )
+    recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+    members = _members(unit, place)
+    order = _order(unit, settings, recipe, place, members=members, folder=folder)
+    nodes = [place.node_config(name, state=folder / "state") for name in members]
+    conducted = _conduct(order, nodes, settings, folder=folder, on_round=on_round)
+    predictions = _score(unit, recipe, settings, place, order.task, conducted, nodes=nodes)
+    return Trained(
+        predictions,
+        conducted.state.history,
+        conducted.epsilon,
+        order.task.privacy.delta if order.task.privacy else None,
+        time.perf_counter() - started,
+        arrays=conducted.state.arrays if recipe.share == "all" else None,
+    )
+
+
+def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list[str]) -> Task:
+    """What the unit asks of each of its institutions."""
+    recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+    privacy = None
+    if unit.epsilon is not None:
+        companies = [_companies(rows, name) for name in members]
+        delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(min(companies))
+        privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
+    return Task(
+        run=unit.name,
+        model=settings.model,
+        features=rows.features,
+        time=rows.x.shape[1],
+        seed=unit.seed,
+        local=recipe.local,
+        share=recipe.share,
+        privacy=privacy,
+        personal=recipe.personal,
+        personal_mu=recipe.personal_mu,
+        metrics="exact" if privacy is None else settings.privacy.metrics,
+    )
+
+
+def _fit_alone(train: Windows, *, unit: Unit, settings: StudySettings, recipe: Recipe) -> Predict:
+    """The study's own model trained on some of one institution's rows: a federation of one, in a folder that goes."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Workplace.build(Path(name), train, label_definition="own")
+        order = _order(unit, settings, recipe, place, members=place.institutions, folder=Path(name))
+        nodes = [place.node_config(n, state=Path(name)) for n in place.institutions]
+        conducted = conduct(InProcessGrid(client_app, nodes), replace(order, checkpoints=None))
+        model = _model(order.task, conducted.state.arrays)
+    return lambda rows: _probabilities(model, rows)
+
+
+def _members(unit: Unit, place: Workplace) -> list[str]:
+    if unit.arm == "pooled":
+        return [POOLED]
+    return [unit.institution] if unit.institution else [n for n in place.institutions if n != unit.left_out]
+
+
+def _companies(rows: Windows, name: str) -> int:
+    mine = (rows.split == "train") & ((rows.institution == name) | (name == POOLED))
+    return len(np.unique(rows.company[mine]))
+
+
+def _order(
+    unit: Unit, settings: StudySettings, recipe: Recipe, place: Workplace, *, members: list[str], folder: Path
+) -> Order:
+    held = settings.federation
+    quorum = len(members) if held.quorum is None or unit.arm != "federated" else held.quorum
+    if held.quorum is not None and held.quorum > len(place.institutions):
+        raise ConfigError(
+            "federation.quorum",
+            found=f"{held.quorum}",
+            expected=f"at most the {len(place.institutions)} institutions",
+        )
+    plan = RoundPlan(
+        rounds=recipe.rounds,
+        quorum=min(quorum, len(members)),
+        deadline_seconds=held.deadline_seconds,
+        wait_seconds=held.wait_seconds,
+        poll_seconds=held.poll_seconds,
+        select=recipe.select,
+        patience=recipe.patience,
+    )
+    return Order(task_of(unit, settings, place.rows(), members=members), plan, recipe.strategy, folder / "checkpoint")
+
+
+def _conduct(
+    order: Order, nodes: list[dict[str, str]], settings: StudySettings, *, folder: Path, on_round: OnRound
+) -> Conducted:
+    if settings.federation.engine == "inprocess":
+        return conduct(InProcessGrid(client_app, nodes), order, on_round=on_round)
+    from server.simulation import conduct_on_ray
+
+    path = folder / "nodes.json"
+    path.write_text(json.dumps(nodes, ensure_ascii=False))
+    os.environ[NODES_FILE] = str(path)  # Ray's workers inherit it
+    return conduct_on_ray(order, client_app, nodes=len(nodes), on_round=on_round)
+
+
+def _score(
+    unit: Unit,
+    recipe: Recipe,
+    settings: StudySettings,
+    place: Workplace,
+    task: Task,
+    conducted: Conducted,
+    *,
+    nodes: list[dict[str, str]],
+) -> pd.DataFrame:
+    """Predictions of the shared model on every row, and of each personal model on its institution's own rows."""
+    rows = place.rows()
+    found = []
+    if recipe.share == "all":
+        model = _model(task, conducted.state.arrays)
+        found.append(
+            _predictions(
+                unit,
+                rows,
+                _probabilities(model, rows),
+                settings,
+                method=recipe.method if unit.arm == "federated" else None,
+            )
+        )
+    is_personal = unit.arm == "federated" and not unit.left_out and (recipe.share == "body" or recipe.personal)
+    for node in nodes if is_personal else []:
+        own = rows.of(node["institution"])
+        model = _personal_model(task, recipe, conducted.state.arrays, state=Path(node["state"]) / task.run)
+        method = "fine_tuned" if recipe.personal else "local_head"
+        found.append(
+            _predictions(unit, own, _probabilities(model, own), settings, method=method, owner=node["institution"])
+        )
+    return pd.concat(found, ignore_index=True)
+
+
+def _model(task: Task, arrays: Arrays) -> nn.Module:
+    model = build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    personal.load_shared(model, arrays, share=task.share)
+    return model
+
+
+def _personal_model(task: Task, recipe: Recipe, arrays: Arrays, *, state: Path) -> nn.Module:
+    model = _model(task, arrays)
+    if recipe.personal:
+        personal.load_model(state, model)
+    else:
+        personal.load_head(state, model, share="body", before=recipe.rounds + 1)
+    return model
+
+
+def _probabilities(model: nn.Module, rows: Windows) -> NDArray[np.float64]:
+    return evaluate(model, torch.from_numpy(rows.x))
+
+
+def _predictions(
+    unit: Unit,
+    rows: Windows,
+    p: NDArray[np.float64],
+    settings: StudySettings,
+    *,
+    method: str | None = None,
+    owner: str | None = None,
+) -> pd.DataFrame:
+    scored = np.isin(rows.split, settings.evaluation.splits)
+    facts: Mapping[str, Any] = {
+        "arm": unit.arm,
+        "method": method or unit.method,
+        "model": settings.model.kind,
+        "model_institution": owner if owner is not None else unit.institution,
+        "left_out": unit.left_out,
+        "epsilon": np.nan if unit.epsilon is None else unit.epsilon,
+        "noise": "none" if unit.epsilon is None else "local",
+        "seed": unit.seed,
+    }
+    frame = {
+        "split": rows.split[scored],
+        "company": rows.company[scored],
+        "institution": rows.institution[scored],
+        "y": rows.y[scored].astype(np.int8),
+        "p": p[scored],
+    }
+    about = {k: rows.about[k].to_numpy()[scored] for k in ("stratum", "amount", "size", "sector") if k in rows.about}
+    return pd.DataFrame({**facts, **frame, **about})
+
+
+def as_json(trained: Trained) -> dict[str, Any]:
+    """What is kept of a unit beside its predictions."""
+    return {
+        "history": [asdict(record) for record in trained.history],
+        "epsilon": trained.epsilon,
+        "delta": trained.delta,
+        "seconds": trained.seconds,
+        "note": trained.note,
+    }

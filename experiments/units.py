@@ -1,0 +1,60 @@
+"""A study becomes units of work: one model trained and scored, kept on disk, so that a run can be cut and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from fedcredit.config import StudySettings
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One model: its arm and method, whose it is ("" for a shared one), who was left out, epsilon (None: no privacy)
+    and seed.
+    """
+
+    arm: str
+    method: str
+    institution: str
+    left_out: str
+    epsilon: float | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A file name for the unit: readable in front, unique by its digest.
+
+        >>> Unit("local", "local", "甲 & Co", "", 3.0, 0).name
+        'local-local-eps3-seed0-2f9ca34a'
+        """
+        digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:8]
+        epsilon = "none" if self.epsilon is None else f"{self.epsilon:g}"
+        return f"{self.arm}-{self.method}-eps{epsilon}-seed{self.seed}-{digest}"
+
+    def __str__(self) -> str:
+        who = self.institution or (f"without {self.left_out}" if self.left_out else "all")
+        privacy = "no DP" if self.epsilon is None else f"eps {self.epsilon:g}"
+        return f"{self.arm}/{self.method}, {who}, {privacy}, seed {self.seed}"
+
+
+def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumbent: bool) -> list[Unit]:
+    """Every unit of the study, the federated ones first: they take longest and are looked at first."""
+    found: list[Unit] = []
+    for epsilon in settings.privacy.epsilons:
+        for seed in settings.seeds:
+            if "federated" in settings.arms:
+                found += [Unit("federated", method, "", "", epsilon, seed) for method in settings.methods]
+            if "federated" in settings.arms and settings.leave_one_out:
+                found += [Unit("federated", settings.methods[0], "", name, epsilon, seed) for name in institutions]
+            if "pooled" in settings.arms:
+                found.append(Unit("pooled", "pooled", "", "", epsilon, seed))
+            if "local" in settings.arms:
+                found += [Unit("local", "local", name, "", epsilon, seed) for name in institutions]
+    # What an institution can do alone needs no noise: its rows and its model stay at home.
+    if "best_alone" in settings.arms:
+        found += [Unit("best_alone", "best_alone", name, "", None, settings.seeds[0]) for name in institutions]
+    if "incumbent" in settings.arms and has_incumbent:
+        found += [Unit("incumbent", "incumbent", name, "", None, settings.seeds[0]) for name in institutions]
+    return found

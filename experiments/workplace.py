@@ -1,0 +1,63 @@
+"""The folder that a run's units share: windows by institution for training, all rows for scoring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedcredit.data.windows import Windows, load, save
+
+POOLED = "pooled"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Paths under the run's work/ folder; only public, synthetic or own rows of one process are ever laid here."""
+
+    folder: Path
+
+    @staticmethod
+    def build(folder: Path, windows: Windows, *, label_definition: str) -> Workplace:
+        """Lay out the files that units read."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names = windows.institutions
+        for number, name in enumerate(names):
+            save(windows.of(name).part("train", "validation"), folder / f"train-{number}.npz")
+        everyone = replace(windows, institution=np.full(len(windows), POOLED))
+        save(everyone.part("train", "validation"), folder / f"train-{POOLED}.npz")
+        save(windows, folder / "rows.npz")
+        windows.about.to_parquet(folder / "about.parquet")
+        facts = {"institutions": names, "label_definition": label_definition}
+        (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False))
+        return Workplace(folder)
+
+    @property
+    def institutions(self) -> list[str]:
+        """Names of the institutions, sorted."""
+        names: list[str] = json.loads((self.folder / "facts.json").read_text())["institutions"]
+        return names
+
+    def rows(self) -> Windows:
+        """Every row, read once a process."""
+        return _load(self.folder / "rows.npz")
+
+    def node_config(self, institution: str, *, state: Path) -> dict[str, str]:
+        """What the operator of that institution would set; POOLED is the one that holds every table."""
+        facts = json.loads((self.folder / "facts.json").read_text())
+        number = POOLED if institution == POOLED else facts["institutions"].index(institution)
+        return {
+            "institution": institution,
+            "windows": str(self.folder / f"train-{number}.npz"),
+            "state": str(state / str(number)),
+            "label-definition": facts["label_definition"],
+        }
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path) -> Windows:
+    return replace(load(path), about=pd.read_parquet(path.with_name("about.parquet")))

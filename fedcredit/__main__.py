@@ -1,0 +1,81 @@
+"""The program `fedcredit`: command groups of clients, server and experiments, found by entry point, loaded when used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import click
+import typer.main
+
+from fedcredit.errors import FedCreditError
+
+GROUPS = {
+    "data": "check tables and make synthetic ones",
+    "study": "compare alone, federated and pooled on one machine",
+    "model": "list, show and score with registered models",
+}
+
+
+class Program(click.Group):
+    """The groups whose extra is installed; `--help` lists them and imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_found())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        point = _found().get(cmd_name)
+        return typer.main.get_command(point.load()) if point else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, GROUPS.get(name, "")) for name in self.list_commands(ctx)])
+
+
+def _found() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="fedcredit.commands") if _is_installed(point)}
+
+
+def _is_installed(point: EntryPoint) -> bool:
+    """Whether the distribution that a group's extra stands for is there, without importing it."""
+    from importlib.util import find_spec
+
+    needs = {"research": "lightgbm", "server": "mlflow", "node": "flwr"}
+    return all(find_spec(needs[extra]) is not None for extra in point.extras)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the program; an error of ours is two lines on stderr, or one object under --json, and an exit code."""
+    words = sys.argv[1:] if args is None else args
+    program = Program(
+        name="fedcredit", help="Federated credit and risk models; every table stays home.", no_args_is_help=True
+    )
+    try:
+        program.main(words, standalone_mode=False)
+    except FedCreditError as fault:
+        sys.exit(_say(fault.as_dict(), as_json="--json" in words, code=fault.exit_code))
+    except click.ClickException as fault:
+        said: dict[str, Any] = {"error": "UsageError", "where": "command line", "found": fault.format_message()}
+        sys.exit(
+            _say({**said, "expected": "", "hint": "add --help", "code": "usage"}, as_json="--json" in words, code=2)
+        )
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(1)
+
+
+def _say(fault: dict[str, Any], *, as_json: bool, code: int) -> int:
+    if as_json:
+        click.echo(json.dumps(fault, ensure_ascii=False))
+    else:
+        expected = f", expected {fault['expected']}" if fault["expected"] else ""
+        click.echo(f"error: {fault['where']}: found {fault['found']}{expected}", err=True)
+        if fault["hint"]:
+            click.echo(f"hint: {fault['hint']}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

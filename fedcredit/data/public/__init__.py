@@ -1,0 +1,1 @@
+"""The files of a public set become a table: one reader a set."""

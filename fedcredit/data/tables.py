@@ -1,0 +1,98 @@
+"""A file and its schema become a checked table: a fault names file, column, row, what was found and what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from fedcredit.data.cells import fault, numbers, read_cells, require
+from fedcredit.data.infer import infer_schema
+from fedcredit.data.panel import order
+from fedcredit.data.schema import Column, Schema, Table
+from fedcredit.data.windows import SPLITS
+from fedcredit.errors import TableError
+
+__all__ = ["check", "infer_schema", "read_table"]
+
+
+def read_table(path: Path, schema: Schema, *, encoding: str | None = None, allow_gaps: bool = False) -> Table:
+    """The checked table of a CSV (UTF-8 or GB 18030, told apart) or Parquet file; see `check`."""
+    keys = (schema.company, schema.institution, schema.split, schema.sector)
+    categories = (column.name for column in schema.columns if column.kind == "category")
+    text = {name for name in (*keys, *categories) if name is not None}
+    return check(read_cells(path, text=text, encoding=encoding), schema, where=path.name, allow_gaps=allow_gaps)
+
+
+def check(frame: pd.DataFrame, schema: Schema, *, where: str, allow_gaps: bool = False) -> Table:
+    """The frame with clean types and each company's periods in order, or a `TableError` at the first fault.
+
+    A period missing inside a company's panel is refused, unless `allow_gaps` puts an empty row in its place, which
+    `make_windows` turns into padding. The index of `frame` counts the rows of its file from 0.
+
+    >>> from fedcredit.data.schema import Label
+    >>> schema = Schema((Column("debt"),), Label("bad"), company="id")
+    >>> check(pd.DataFrame({"id": ["a", "b"], "debt": [1, 2], "bad": [0, 2]}), schema, where="loans.csv")
+    Traceback (most recent call last):
+    fedcredit.errors.TableError: loans.csv, column 'bad', row 3: found 2, expected 0 or 1
+    """
+    if frame.empty:
+        raise TableError(where, found="no rows", expected="one row a company, or one a company and period")
+    roles = ("company", "period", "institution", "split", "incumbent", "amount", "size", "sector", "stratum")
+    keys = [name for role in roles if (name := getattr(schema, role)) is not None]
+    require(frame, [*schema.features, schema.label.column, *keys], where=where)
+
+    clean = {schema.company: _names(frame[schema.company], where=where, expected="a company id")}
+    clean[schema.label.column] = _zero_or_one(frame[schema.label.column], where=where).astype("int64")
+    if schema.institution is not None:
+        clean[schema.institution] = _names(frame[schema.institution], where=where, expected="an institution's name")
+    if schema.split is not None:
+        clean[schema.split] = _split(frame[schema.split], where=where)
+    for name in (schema.incumbent, schema.amount):
+        if name is not None:
+            clean[name] = numbers(frame[name], where=where)
+    for column in schema.columns:
+        clean[column.name] = _feature(frame[column.name], column, where=where)
+    checked = frame.assign(**clean)
+    if schema.period is not None:
+        checked = order(checked, schema, where=where, allow_gaps=allow_gaps)
+    return Table(checked.reset_index(drop=True), schema)
+
+
+def _names(cells: pd.Series, *, where: str, expected: str) -> pd.Series:
+    names = cells.astype("str")
+    wrong = cells.isna() | (names.str.strip() == "")
+    if wrong.any():
+        raise fault(cells, wrong, where=where, expected=expected)
+    return names
+
+
+def _split(cells: pd.Series, *, where: str) -> pd.Series:
+    wrong = ~cells.isin(SPLITS)
+    if wrong.any():
+        hint = "without a split column, companies are split 60/20/20 by the hash of their id"
+        raise fault(cells, wrong, where=where, expected=f"one of {', '.join(SPLITS)}", hint=hint)
+    return cells.astype("str")
+
+
+def _zero_or_one(cells: pd.Series, *, where: str) -> pd.Series:
+    found = numbers(cells, where=where)
+    wrong = ~found.isin([0.0, 1.0])
+    if wrong.any():
+        raise fault(cells, wrong, where=where, expected="0 or 1")
+    return found
+
+
+def _feature(cells: pd.Series, column: Column, *, where: str) -> pd.Series:
+    if column.kind == "category":
+        return cells.astype("str")
+    found = numbers(cells, where=where)
+    missing = found.isna()
+    if missing.any() and not column.nullable:
+        hint = "declare the column nullable: true, which adds a missing-indicator input"
+        raise fault(cells, missing, where=where, expected="a number in every row", hint=hint)
+    if column.kind == "flag" and (wrong := ~found.isin([0, 1]) & ~missing).any():
+        raise fault(cells, wrong, where=where, expected="0 or 1")
+    if column.kind == "month" and (wrong := ~found.isin(range(1, 13)) & ~missing).any():
+        raise fault(cells, wrong, where=where, expected="a month, 1 to 12")
+    return found

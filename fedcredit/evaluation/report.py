@@ -1,0 +1,194 @@
+"""A run's predictions and facts become its report: report.json, and the object that a notebook draws."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedcredit.errors import RunError
+from fedcredit.evaluation.calibration import Prevalence, rates
+from fedcredit.evaluation.changes import Terms
+from fedcredit.evaluation.comparisons import Judge, comparisons, panel_comparisons
+from fedcredit.evaluation.curves import curves
+from fedcredit.evaluation.gain import gains
+from fedcredit.evaluation.intervals import DRAWS
+from fedcredit.evaluation.panel import read_panel
+from fedcredit.evaluation.rows import Spent, panel_rows, rows, with_validation_rates
+from fedcredit.evaluation.targets import Target
+
+__all__ = [
+    "Prevalence",
+    "Report",
+    "Spent",
+    "Target",
+    "Terms",
+    "build",
+    "comparisons",
+    "gains",
+    "rates",
+    "read_panel",
+    "rows",
+]
+
+SCHEMA = 1
+
+
+def build(
+    predictions: pd.DataFrame,
+    *,
+    study: str,
+    dataset: str,
+    config_sha256: str,
+    git_sha: str,
+    machine: Mapping[str, Any],
+    seeds: Sequence[int],
+    timing: Mapping[str, float | None],
+    spent: Sequence[Spent] = (),
+    privacy: Sequence[str] = (),
+    targets: Sequence[Target | Mapping[str, Any]] = (),
+    rounds: Sequence[Mapping[str, Any]] = (),
+    splits: Sequence[str] = ("test",),
+    judge: Judge = "whole",
+    prevalence: Prevalence | None = None,
+    federated: Mapping[str, object] | None = None,
+    terms: Terms | None = None,
+    predictions_sha256: str = "",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The content of report.json (contracts.md, 'A run').
+
+    Beside the contract's keys: `comparisons`, `gain` (one entry for each institution, on the first split), `targets`
+    (a ready line {name, asked, measured, met} is taken as it is), `privacy` (sentences), `rounds` (entries of arm,
+    method, epsilon, seed, round, loss, auc on validation data), `curves`, `judge`, `splits`, `prevalence` and
+    `predictions_sha256`.
+    `prevalence` holds the training rates; target rates that it lacks are counted on the validation predictions.
+    """
+    known = with_validation_rates(predictions, prevalence or Prevalence())
+    panels = [read_panel(predictions, split) for split in splits]
+    compared = [one for panel in panels for one in panel_comparisons(panel, judge=judge, draws=draws, seed=seed)]
+    answers = gains(
+        panels[0],
+        federated=federated,
+        terms=terms,
+        prevalence=known,
+        draws=draws,
+        seed=seed,
+        config_sha256=config_sha256,
+        predictions_sha256=predictions_sha256,
+    )
+    return dict(
+        _plain(
+            {
+                "schema": SCHEMA,
+                "study": study,
+                "dataset": dataset,
+                "config_sha256": config_sha256,
+                "git_sha": git_sha,
+                "machine": dict(machine),
+                "seeds": list(seeds),
+                "splits": list(splits),
+                "judge": judge,
+                "rows": [row for panel in panels for row in panel_rows(panel, spent=spent, prevalence=known)],
+                "comparisons": compared,
+                "gain": [answer.as_dict() for answer in answers],
+                "targets": [one.measure(compared) if isinstance(one, Target) else dict(one) for one in targets],
+                "privacy": list(privacy),
+                "rounds": [dict(one) for one in rounds],
+                "curves": curves(panels[0], prevalence=known),
+                "prevalence": {"train": known.train, "target": known.target},
+                "predictions_sha256": predictions_sha256,
+                "timing": dict(timing),
+            }
+        )
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON has: NaN and infinity become null, numpy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: data frames to work with, a page to read, and it draws itself in a notebook."""
+
+    data: dict[str, Any]
+    folder: Path | None = None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Report:
+        """The report of a run folder.
+
+        Raises RunError when there is none, or it was written by another version.
+        """
+        path = Path(folder) / "report.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            hint = "the run may not have finished; see its status.json and log.txt"
+            raise RunError(str(path), found="no file", expected="a finished run's report", hint=hint) from None
+        except (OSError, ValueError) as fault:
+            raise RunError(str(path), found=type(fault).__name__, expected="a report in JSON") from fault
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise RunError(str(path), found="another schema", expected=f"schema {SCHEMA}")
+        return cls(data, Path(folder))
+
+    def write(self, folder: str | Path) -> None:
+        """report.json, report.html and report.md in the folder, each whole or not at all."""
+        from fedcredit.evaluation.markdown import markdown
+        from fedcredit.evaluation.page import page
+
+        text = json.dumps(self.data, ensure_ascii=False, indent=1, allow_nan=False)
+        for name, content in (("html", page(self.data)), ("md", markdown(self.data)), ("json", text)):
+            unfinished = Path(folder) / f".report.{name}.part"
+            unfinished.write_text(content, encoding="utf-8")
+            unfinished.replace(Path(folder) / f"report.{name}")
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return pd.DataFrame(self.data["rows"])
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        return pd.DataFrame(self.data["comparisons"])
+
+    @property
+    def headline(self) -> pd.DataFrame:
+        """The comparisons that the study is judged by."""
+        everything = self.comparisons
+        return everything[everything["headline"]].reset_index(drop=True)
+
+    @property
+    def gain(self) -> list[dict[str, Any]]:
+        return list(self.data["gain"])
+
+    @property
+    def targets(self) -> pd.DataFrame:
+        return pd.DataFrame(self.data["targets"], columns=["name", "asked", "measured", "met"])
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """The scores behind the report, where the run kept them (public and synthetic data)."""
+        path = None if self.folder is None else self.folder / "predictions.parquet"
+        if path is None or not path.is_file():
+            raise RunError("report", found="no predictions.parquet", expected="a run on public or synthetic data")
+        return pd.read_parquet(path)
+
+    def _repr_html_(self) -> str:
+        from fedcredit.evaluation.page import fragment
+
+        return fragment(self.data)

@@ -1,0 +1,1 @@
+"""Safe updates become a model."""

@@ -1,0 +1,111 @@
+"""The nodes on a grid become named institutions that fit together, after a bounded wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from fedcredit.errors import FederationError
+from fedcredit.federation.messages import CONFIG, DESCRIBE, Task
+
+
+@dataclass(frozen=True)
+class Member:
+    """What an institution says of itself before a run; `companies` is how many it trains on."""
+
+    node: int
+    institution: str
+    schema_sha256: str
+    label_definition: str
+    companies: int
+
+
+def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_seconds: float = 0.5) -> list[Member]:
+    """The institutions of this run, sorted by name.
+
+    Waits at most `wait_seconds` for `quorum` nodes (Flower's own loop would wait for ever), asks each who it is, and
+    refuses institutions that share a name, or whose schema or label definition differs.
+
+    Raises:
+        FederationError: too few nodes or answers in time, or institutions that do not fit together.
+    """
+    give_up = time.monotonic() + wait_seconds
+    nodes = _wait_for_nodes(grid, quorum=quorum, give_up=give_up, poll_seconds=poll_seconds)
+    questions = [Message(RecordDict({CONFIG: task.as_config()}), node, DESCRIBE) for node in nodes]
+    pushed = dict(zip(grid.push_messages(questions), nodes, strict=True))
+    members: list[Member] = []
+    while pushed:
+        for reply in grid.pull_messages(list(pushed)):
+            node = pushed.pop(reply.metadata.reply_to_message_id)
+            if reply.has_content():
+                members.append(_member(node, reply))
+        if not pushed or time.monotonic() > give_up:
+            break
+        time.sleep(poll_seconds)
+    if len(members) < quorum:
+        raise FederationError(
+            "gathering institutions",
+            found=f"{len(members)} that answered",
+            expected=f"at least the quorum of {quorum}",
+            hint="lower federation.quorum, or wait until more nodes are started",
+        )
+    _check_fit(members)
+    return sorted(members, key=lambda member: member.institution)
+
+
+@dataclass(frozen=True)
+class FreeNodes:
+    """What a strategy may see of the grid when it chooses a round's nodes: those that are free to take part."""
+
+    nodes: Sequence[int]
+
+    def get_node_ids(self) -> Sequence[int]:
+        """The free nodes, as `Grid.get_node_ids` would give them."""
+        return self.nodes
+
+
+def _wait_for_nodes(grid: Grid, *, quorum: int, give_up: float, poll_seconds: float) -> list[int]:
+    while len(nodes := sorted(grid.get_node_ids())) < quorum:
+        if time.monotonic() > give_up:
+            raise FederationError(
+                "waiting for nodes",
+                found=f"{len(nodes)} connected",
+                expected=f"at least the quorum of {quorum}",
+                hint="start the missing nodes, or lower federation.quorum",
+            )
+        time.sleep(poll_seconds)
+    return nodes
+
+
+def _member(node: int, reply: Message) -> Member:
+    facts = reply.content.get(CONFIG)
+    wanted: Mapping[str, type] = {"institution": str, "schema-sha256": str, "label-definition": str, "companies": int}
+    if not isinstance(facts, ConfigRecord) or any(type(facts.get(key)) is not kind for key, kind in wanted.items()):
+        raise FederationError(f"node {node}", found="an answer of another form", expected=", ".join(wanted))
+    return Member(
+        node,
+        str(facts["institution"])[:200],
+        str(facts["schema-sha256"])[:64],
+        str(facts["label-definition"])[:500],
+        int(facts["companies"]),  # type: ignore[arg-type]
+    )
+
+
+def _check_fit(members: list[Member]) -> None:
+    names = [member.institution for member in members]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise FederationError("institutions", found=f"{', '.join(twice)} more than once", expected="one node each")
+    for fact in ("schema_sha256", "label_definition"):
+        values = {getattr(member, fact): member.institution for member in members}
+        if len(values) > 1:
+            raise FederationError(
+                f"institutions {', '.join(sorted(values.values()))}",
+                found=f"{len(values)} different values of {fact}",
+                expected="one that all share",
+                hint="institutions whose features or label definitions differ cannot be mixed",
+            )

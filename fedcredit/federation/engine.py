@@ -1,0 +1,267 @@
+"""Rounds of messages become a model: our loop, Flower's strategies.
+
+Flower's own `strategy.start` waits for ever for nodes, samples a straggler again, ends quietly with the initial model
+when every reply failed, and cannot resume; this loop bounds, admits, fails and checkpoints. Evaluation of the incoming
+model rides on the train message, so a round is one message to each institution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
+
+from fedcredit.errors import ConfigError, FederationError
+from fedcredit.evaluation.counts import auc_of_counts
+from fedcredit.federation import checkpoint
+from fedcredit.federation.admission import Admitted, Quarantined, Reference, admit
+from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
+from fedcredit.federation.cohort import FreeNodes, Member
+from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, METRICS, Task
+from fedcredit.federation.strategies import restore, strategy_arrays
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """How long a run is and what it takes for a round to count.
+
+    quorum: good replies that a round needs. deadline_seconds: how long a round waits for replies; an institution that
+    misses it sits out until its late reply has come in (and is thrown away). select: the model of the last round, or
+    of the round with the best validation AUC (never under privacy: that choice would be a release). patience: stop
+    after that many rounds without a better validation AUC.
+    """
+
+    rounds: int = 10
+    quorum: int = 1
+    deadline_seconds: float = 3600.0
+    wait_seconds: float = 600.0
+    poll_seconds: float = 0.5
+    select: Literal["last", "best"] = "last"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "quorum"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"federation.{name}", found=str(getattr(self, name)), expected="at least 1")
+        if self.patience is not None and self.select == "last":
+            raise ConfigError("federation.patience", found="patience with select=last", expected="select=best")
+
+
+def run_rounds(
+    grid: Grid,
+    strategy: Strategy,
+    initial: Arrays,
+    *,
+    task: Task,
+    plan: RoundPlan,
+    members: Sequence[Member],
+    checkpoints: Path | None = None,
+    on_round: Callable[[RoundRecord], None] = lambda record: None,
+) -> RunState:
+    """Run the rounds that are still to do and return the final state; its `arrays` are the chosen model.
+
+    `checkpoints` is a folder: a state is written after every round, and a run that finds one there goes on from it.
+
+    Raises:
+        FederationError: too few institutions were free or gave a good reply in a round.
+        CheckpointError: a checkpoint could not be written, or belongs to another task.
+    """
+    if task.privacy is not None and plan.select != "last":
+        raise ConfigError(
+            "federation.select",
+            found=plan.select,
+            expected="last under privacy",
+            hint="choosing a round by private validation data is a release",
+        )
+    if plan.quorum > len(members):
+        raise FederationError(
+            "federation.quorum",
+            found=f"{plan.quorum} for {len(members)} institutions",
+            expected=f"at most {len(members)}",
+        )
+    digest = hashlib.sha256(task.to_json().encode()).hexdigest()
+    loaded = checkpoint.load(checkpoints, task_sha256=digest) if checkpoints else None
+    state = loaded or RunState(0, dict(initial), {}, None, None, None, [])
+    restore(strategy, state.strategy)
+    rounds = _Rounds(grid, strategy, task, plan, {member.node: member.institution for member in members})
+    while state.round < plan.rounds and not _is_out_of_patience(state, plan):
+        state = rounds.next(state)
+        if checkpoints:
+            checkpoint.save(checkpoints, state, task_sha256=digest)
+        on_round(state.history[-1])
+    return rounds.finish(state)
+
+
+def _is_out_of_patience(state: RunState, plan: RoundPlan) -> bool:
+    return plan.patience is not None and state.best_round is not None and state.round - state.best_round > plan.patience
+
+
+class _Rounds:
+    """One run's rounds; holds who is late, everything else is in the state that goes in and comes out."""
+
+    def __init__(self, grid: Grid, strategy: Strategy, task: Task, plan: RoundPlan, names: dict[int, str]) -> None:
+        self._grid, self._strategy, self._task, self._plan, self._names = grid, strategy, task, plan, names
+        self._late: dict[str, int] = {}
+
+    def next(self, state: RunState) -> RunState:
+        """The state after one more round."""
+        started = time.perf_counter()
+        number = state.round + 1
+        incoming = to_record(state.arrays)
+        good, bad, missing = self._collect(self._invite(number, incoming), Reference.of(incoming))
+        if len(good) < self._plan.quorum:
+            reasons = ", ".join(sorted({*bad.values(), *(["deadline"] if missing else [])}))
+            raise FederationError(
+                f"round {number}",
+                found=f"{len(good)} good replies ({reasons})",
+                expected=f"at least the quorum of {self._plan.quorum}",
+                hint="the reasons' details are in the institutions' own logs; the last checkpoint can be resumed",
+            )
+        aggregated, _ = self._strategy.aggregate_train(number, [reply.message for reply in good.values()])
+        if aggregated is None:
+            raise FederationError(
+                f"round {number}",
+                found="no aggregate from the strategy",
+                expected="a model",
+                hint="see the strategy's own log line",
+            )
+        state = _keep_best(state, _auc(good))
+        record = RoundRecord(
+            number,
+            round(time.perf_counter() - started, 6),
+            list(good),
+            bad,
+            missing,
+            _mean_loss(good),
+            None,
+            {name: dict(reply.metrics) for name, reply in good.items()},
+        )
+        return replace(
+            state,
+            round=number,
+            arrays=_to_arrays(aggregated, like=state.arrays),
+            strategy=strategy_arrays(self._strategy),
+            history=[*state.history, record],
+        )
+
+    def finish(self, state: RunState) -> RunState:
+        """Score the last round's model, and choose."""
+        if self._task.metrics == "none":
+            return state
+        record = RecordDict(
+            {ARRAYS: to_record(state.arrays), CONFIG: self._task.as_config(**{"server-round": state.round})}
+        )
+        replies, _ = self._exchange([Message(record, node, EVALUATE) for node in self._names])
+        counts = [
+            np.asarray([metrics["validation-good"], metrics["validation-bad"]])
+            for _, reply in sorted(replies.items())
+            if reply.has_content() and "validation-good" in (metrics := reply.content[METRICS])
+        ]
+        state = _keep_best(state, auc_of_counts(np.sum(counts, axis=0)) if counts else None)
+        if self._plan.select == "best" and state.best_arrays is not None:
+            return replace(state, arrays=state.best_arrays)
+        return state
+
+    def _invite(self, number: int, incoming: ArrayRecord) -> list[Message]:
+        """Flower's strategy chooses among the free nodes and writes the messages."""
+        self._drop_late()
+        free = [node for node in self._names if node not in self._late.values()]
+        if len(free) < self._plan.quorum:
+            self._drop_late(give_up=time.monotonic() + self._plan.deadline_seconds)
+            free = [node for node in self._names if node not in self._late.values()]
+        if len(free) < self._plan.quorum:
+            raise FederationError(
+                f"round {number}",
+                found=f"{len(free)} free institutions",
+                expected=f"at least the quorum of {self._plan.quorum}",
+                hint="the others have not answered an earlier round yet",
+            )
+        kept = random.getstate()
+        random.seed(f"{self._task.seed}/{number}")  # a strategy that samples does so from Python's generator
+        try:
+            messages = list(self._strategy.configure_train(number, incoming, self._task.as_config(), FreeNodes(free)))
+        finally:
+            random.setstate(kept)
+        return sorted(messages, key=lambda message: self._names[message.metadata.dst_node_id])
+
+    def _collect(
+        self, messages: list[Message], reference: Reference
+    ) -> tuple[dict[str, Admitted], dict[str, str], list[str]]:
+        """Good replies by institution, in the order of names (one seed, one aggregate); the others by reason."""
+        replies, missing = self._exchange(messages)
+        good: dict[str, Admitted] = {}
+        bad: dict[str, str] = {}
+        for name in sorted(replies):
+            outcome = admit(replies[name], reference)
+            if isinstance(outcome, Quarantined):
+                bad[name] = outcome.reason
+            else:
+                good[name] = outcome
+        return good, bad, missing
+
+    def _exchange(self, messages: list[Message]) -> tuple[dict[str, Message], list[str]]:
+        pushed = list(self._grid.push_messages(messages))
+        waiting = {key: message.metadata.dst_node_id for key, message in zip(pushed, messages, strict=True)}
+        give_up = time.monotonic() + self._plan.deadline_seconds
+        replies: dict[str, Message] = {}
+        while waiting:
+            for reply in self._grid.pull_messages(list(waiting)):
+                # Not src_node_id: an error for a dead node comes from the SuperLink.
+                replies[self._names[waiting.pop(reply.metadata.reply_to_message_id)]] = reply
+            if not waiting or time.monotonic() > give_up:
+                break
+            time.sleep(self._plan.poll_seconds)
+        self._late.update(waiting)
+        return replies, sorted(self._names[node] for node in waiting.values())
+
+    def _drop_late(self, give_up: float | None = None) -> None:
+        """Throw late replies away; their senders are free again."""
+        while self._late:
+            for reply in self._grid.pull_messages(list(self._late)):
+                self._late.pop(reply.metadata.reply_to_message_id, None)
+            if not self._late or give_up is None or time.monotonic() > give_up:
+                return
+            time.sleep(self._plan.poll_seconds)
+
+
+def _keep_best(state: RunState, auc: float | None) -> RunState:
+    """Note the validation AUC of the state's model; remember the model if it is the best so far."""
+    if auc is None or not state.history:
+        return state
+    history = [*state.history[:-1], replace(state.history[-1], validation_auc=auc)]
+    state = replace(state, history=history)
+    if state.best_auc is None or auc > state.best_auc:
+        return replace(state, best_auc=auc, best_round=state.round, best_arrays=state.arrays)
+    return state
+
+
+def _auc(good: dict[str, Admitted]) -> float | None:
+    counts = [reply.counts for reply in good.values() if reply.counts is not None]
+    return auc_of_counts(np.sum(counts, axis=0)) if counts else None
+
+
+def _mean_loss(good: dict[str, Admitted]) -> float | None:
+    if any("loss" not in reply.metrics for reply in good.values()):
+        return None  # under privacy a loss would be a release of its own
+    examples = np.array([reply.metrics[EXAMPLES] for reply in good.values()])
+    return float((examples * [reply.metrics["loss"] for reply in good.values()]).sum() / examples.sum())
+
+
+def to_record(arrays: Arrays) -> ArrayRecord:
+    """The arrays as they travel."""
+    return ArrayRecord({name: Array(np.ascontiguousarray(value)) for name, value in arrays.items()})
+
+
+def _to_arrays(record: ArrayRecord, *, like: Arrays) -> dict[str, NDArray[Any]]:
+    # FedAdam's step is float64 under numpy 2; a model keeps the dtype it started with.
+    return {name: record[name].numpy().astype(value.dtype, copy=False) for name, value in like.items()}

@@ -1,0 +1,116 @@
+"""What crosses between platform and institution: the task as numbers and names, and the limits of every message."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from flwr.app import ConfigRecord
+
+from fedcredit.errors import ConfigError
+from fedcredit.models.build import ModelSettings
+from fedcredit.models.train import LocalSettings
+from fedcredit.strict import build
+
+# Message types; Flower accepts "<train|evaluate|query>" and "<...>.<action>".
+TRAIN = "train"
+PERSONALISE = "train.personalise"
+EVALUATE = "evaluate"
+DESCRIBE = "query.describe"
+SPENT = "query.spent"
+
+# Record names and keys: Flower's defaults where it has one.
+ARRAYS = "arrays"
+METRICS = "metrics"
+CONFIG = "config"
+EXAMPLES = "num-examples"
+
+MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
+MAX_EXAMPLES = 100_000_000  # more companies than there are; keeps one reply from owning the average
+SCORE_BINS = 512  # bins of the score histograms that carry the validation AUC; error of the AUC below 1e-3
+
+
+@dataclass(frozen=True)
+class PrivacyTerms:
+    """What an institution must do before an update leaves: clip each company, sample companies, add noise.
+
+    epsilon and delta cover the whole planned run of `rounds` x `steps` noisy steps at one institution; the
+    institution solves its own noise multiplier from them and keeps its own accountant.
+    """
+
+    epsilon: float
+    delta: float
+    clip: float
+    sample_rate: float
+    steps: int
+    rounds: int
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("epsilon", 0, 1000), ("delta", 0, 0.1), ("clip", 0, 1e6), ("sample_rate", 0, 1)):
+            value = getattr(self, name)
+            if not low < value <= high:
+                raise ConfigError(f"privacy.{name}", found=str(value), expected=f"above {low}, at most {high}")
+        if self.steps < 1 or self.rounds < 1:
+            raise ConfigError("privacy.steps", found=f"{self.steps} x {self.rounds}", expected="at least 1 x 1")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one study asks of every institution; equal in all rounds, so it crosses as one JSON string and its digest.
+
+    `share` names the arrays that travel: all of them, or the body only (each institution keeps its own head).
+    `personal` is the fine-tuning that an institution does for itself after the last round.
+
+    >>> task = Task(run="r1", model=ModelSettings(kind="logistic"), features=("debt",), time=1, seed=7)
+    >>> Task.from_json(task.to_json()) == task
+    True
+    """
+
+    run: str
+    model: ModelSettings
+    features: tuple[str, ...]
+    time: int
+    seed: int
+    local: LocalSettings = field(default_factory=LocalSettings)
+    share: Literal["all", "body"] = "all"
+    privacy: PrivacyTerms | None = None
+    personal: LocalSettings | None = None
+    personal_mu: float = 0.0
+    metrics: Literal["exact", "none"] = "exact"
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys: equal tasks give equal bytes."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def from_json(text: str) -> Task:
+        """The task in `text`, checked field by field.
+
+        Raises:
+            ConfigError: the text is too long, not JSON, or has an unknown, missing or mistyped field.
+        """
+        if len(text.encode()) > MAX_TASK_BYTES:
+            raise ConfigError("task", found=f"{len(text)} characters", expected=f"at most {MAX_TASK_BYTES} bytes")
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ConfigError("task", found="text that is not JSON", expected="one JSON object") from None
+        return build(Task, raw, where="task", complete=True)
+
+    def as_config(self, **more: int | float | str) -> ConfigRecord:
+        """The config record of one message: the task, its digest, and what differs by round."""
+        text = self.to_json()
+        return ConfigRecord({"task": text, "task-sha256": hashlib.sha256(text.encode()).hexdigest(), **more})
+
+    @staticmethod
+    def from_config(config: ConfigRecord) -> Task:
+        """The task that a message carries, after its digest was checked."""
+        text, digest = config.get("task"), config.get("task-sha256")
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != digest:
+            raise ConfigError("task", found="a digest that does not fit", expected="sha256 of the task text")
+        return Task.from_json(text)

@@ -1,0 +1,55 @@
+"""What a run has spent at one institution: a line a round, on disk before the round touches a row.
+
+The run's accountant continues across rounds because it is rebuilt from these lines: Flower's own example makes a new
+accountant in every round and so reports the spend of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from fedcredit.errors import CheckpointError
+from fedcredit.privacy.accounting import Step
+
+SPEND_FILE = "spend.jsonl"
+
+
+def charge(folder: Path, step: Step, *, number: int) -> None:
+    """Append one round's noisy steps and wait until they are on disk.
+
+    A round that is run again after a crash is charged again: both of its updates may have left.
+
+    Raises:
+        CheckpointError: the line could not be written; the caller must not train.
+    """
+    line = json.dumps({"round": number, **asdict(step)}) + "\n"
+    try:
+        with (folder / SPEND_FILE).open("a") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as fault:
+        raise CheckpointError(
+            str(folder / SPEND_FILE),
+            found=os.strerror(fault.errno) if fault.errno else type(fault).__name__,
+            expected="room for one line",
+            hint="nothing was trained; free some space and resume",
+        ) from fault
+
+
+def read_spend(folder: Path) -> list[Step]:
+    """Every charged round, oldest first; a torn last line (a crash while writing, before training) is left out."""
+    path = folder / SPEND_FILE
+    if not path.exists():
+        return []
+    steps = []
+    for line in path.read_text().splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            continue
+        steps.append(Step(fields["noise_multiplier"], fields["sample_rate"], fields["steps"]))
+    return steps

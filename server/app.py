@@ -1,0 +1,102 @@
+"""An order for a federation becomes a trained model: gather, train in rounds, personalise, ask what was spent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Strategy
+from hydra.utils import instantiate
+
+from fedcredit.federation import personal
+from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
+from fedcredit.federation.cohort import Member, gather
+from fedcredit.federation.engine import RoundPlan, run_rounds, to_record
+from fedcredit.federation.messages import ARRAYS, CONFIG, METRICS, PERSONALISE, SPENT, Task
+from fedcredit.models.build import build
+
+logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every round at INFO
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy."""
+
+    task: Task
+    plan: RoundPlan
+    strategy: Mapping[str, Any]
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """What came of it: the chosen arrays and history, who took part, and the spend by institution."""
+
+    state: RunState
+    members: list[Member]
+    epsilon: dict[str, float]
+
+
+def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None] = lambda record: None) -> Conducted:
+    """Run the order on the grid; the grid may be in one process, Ray or a SuperLink.
+
+    Raises:
+        FederationError, CheckpointError: see `run_rounds`.
+    """
+    task, plan = order.task, order.plan
+    members = gather(grid, task, quorum=plan.quorum, wait_seconds=plan.wait_seconds, poll_seconds=plan.poll_seconds)
+    state = run_rounds(
+        grid,
+        strategy_of(order.strategy),
+        initial_arrays(task),
+        task=task,
+        plan=plan,
+        members=members,
+        checkpoints=order.checkpoints,
+        on_round=on_round,
+    )
+    if task.personal is not None:
+        _ask_all(grid, members, PERSONALISE, task, state)
+    epsilon = {}
+    if task.privacy is not None:
+        answers = _ask_all(grid, members, SPENT, task, state)
+        epsilon = {name: float(reply.content[METRICS]["epsilon"]) for name, reply in answers.items()}
+    return Conducted(state, members, epsilon)
+
+
+def strategy_of(constructor: Mapping[str, Any]) -> Strategy:
+    """Flower's own strategy; how many nodes a round needs is the engine's business, so its minima are 1."""
+    strategy: Strategy = instantiate(dict(constructor), min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
+    return strategy
+
+
+def initial_arrays(task: Task) -> Arrays:
+    """The shared arrays of a fresh model; every institution can make the same from the task."""
+    model = build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    return {name: value.numpy().copy() for name, value in personal.shared(model, share=task.share).items()}
+
+
+def app_for(order: Order, outbox: list[Conducted], on_round: Callable[[RoundRecord], None]) -> ServerApp:
+    """A ServerApp that conducts the order and leaves the result in `outbox` (Flower runs it in a thread of ours)."""
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        outbox.append(conduct(grid, order, on_round=on_round))
+
+    return app
+
+
+def _ask_all(grid: Grid, members: list[Member], kind: str, task: Task, state: RunState) -> dict[str, Message]:
+    # One past the last round: a head that stays home is then the one of the last round.
+    config = task.as_config(**{"server-round": state.round + 1})
+    arrays = {} if kind == SPENT else {ARRAYS: to_record(state.arrays)}
+    messages = [Message(RecordDict({CONFIG: config, **arrays}), m.node, kind) for m in members]
+    names = {member.node: member.institution for member in members}
+    replies = grid.send_and_receive(messages, timeout=3600)
+    return {names[reply.metadata.src_node_id]: reply for reply in replies if reply.has_content()}

@@ -1,0 +1,76 @@
+"""Small institutions on disk, and the nodes that serve them, for tests that send real Flower messages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedcredit.data.windows import Windows, save
+
+for name, value in {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}.items():
+    os.environ.setdefault(name, value)
+
+FEATURES = ("debt", "cash", "growth")
+
+
+def make_windows(institution: str, *, n: int = 120, time: int = 3, seed: int = 0) -> Windows:
+    """Synthetic companies whose default depends on debt and cash; a third of them validation."""
+    rng = np.random.default_rng([seed, *institution.encode()])
+    x = rng.normal(size=(n, time, len(FEATURES))).astype(np.float32)
+    y = (x[:, :, 0].sum(1) - x[:, :, 1].sum(1) + rng.normal(size=n) > 1.0).astype(np.float32)
+    return Windows(
+        x=x,
+        y=y,
+        company=np.array([f"{institution}-{i}" for i in range(n)]),
+        institution=np.full(n, institution),
+        split=np.array(["train", "train", "validation"] * n)[:n],
+        features=FEATURES,
+        about=pd.DataFrame(index=range(n)),
+        schema_sha256="s" * 64,
+    )
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """node_config of each institution, as its operator would set it."""
+
+    configs: list[dict[str, Any]]
+    windows: list[Windows]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Callable[..., Nodes]:
+    """A maker of institutions bank-0 .. bank-(k-1)."""
+
+    def make(k: int = 3, **facts: Any) -> Nodes:
+        configs, parts = [], []
+        for number in range(k):
+            name = f"bank-{number}"
+            windows = make_windows(name, n=90 + 30 * number)
+            save(windows, tmp_path / f"{name}.npz")
+            parts.append(windows)
+            configs.append(
+                {
+                    "institution": name,
+                    "windows": str(tmp_path / f"{name}.npz"),
+                    "state": str(tmp_path / f"state-{name}"),
+                    "label-definition": "90 dpd",
+                    **facts,
+                }
+            )
+        return Nodes(configs, parts)
+
+    return make
