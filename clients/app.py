@@ -41,7 +41,7 @@ def coded(handler: Handler) -> Handler:
         try:
             return handler(message, context)
         except FedCreditError as fault:
-            log.error("%s refused: %s", message.metadata.message_type, fault)
+            log.warning("%s refused: %s", message.metadata.message_type, fault)
             return Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=message)
         except Exception:
             log.exception("%s failed", message.metadata.message_type)

@@ -23,7 +23,7 @@ def check_table(
     split: Annotated[str | None, typer.Option(help="Column of train, validation, test.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a table before a study: every fault names file, column and row; a clean table prints what was understood."""
+    """Check a table before a study: a fault names file, column and row; a clean table says how it is read."""
     from fedcredit.data.infer import infer_schema
     from fedcredit.data.tables import read_table
 

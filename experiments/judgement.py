@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from experiments.workplace import POOLED
 from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows
 from fedcredit.evaluation.gain import Gain, gains
+from fedcredit.evaluation.panel import read_panel
 from fedcredit.evaluation.report import Prevalence, Report, Spent, Target, Terms, build, rates
 from fedcredit.strict import build as build_strictly
 
@@ -38,7 +39,7 @@ def judge(
     """Write predictions.parquet and the three forms of the report into the run's folder."""
     table = folder.path / "predictions.parquet"
     predictions.to_parquet(table, index=False)
-    target = settings.evaluation.target_rate
+    prevalence = prevalence_of(settings, windows)
     data = build(
         predictions,
         study=settings.study,
@@ -51,22 +52,30 @@ def judge(
         rounds=_rounds(facts),
         splits=_splits(settings),
         judge=settings.evaluation.judge,
-        prevalence=Prevalence(_train_rates(windows), {"all": target} if target is not None else {}),
+        prevalence=prevalence,
         terms=_terms(settings),
         predictions_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
         draws=settings.evaluation.draws,
         **origin,
     )
-    report = Report(data | {"question": settings.question, "best_alone": _chosen(facts)}, folder.path)
+    more = {"question": settings.question, "best_alone": _chosen(facts), "prevalence": asdict(prevalence)}
+    report = Report(data | more, folder.path)
     report.write(folder.path)
     return report
 
 
-def rates_of(windows: Windows, settings: StudySettings) -> tuple[float, float]:
-    """Default rate that the shared model learnt from, and the one that its bundle's probabilities are shifted to."""
-    train, held = windows.part("train").y.mean(), windows.part("validation").y
-    given = settings.evaluation.target_rate
-    return float(train), given if given is not None else float(held.mean() if len(held) else train)
+def prevalence_of(settings: StudySettings, windows: Windows) -> Prevalence:
+    """Default rates that the models learnt from, and those that probabilities are shifted to before they are judged.
+
+    The target is a given rate, else the validation split's; never the scored split's own, so where validation is
+    scored too it is the training rate and nothing is shifted.
+    """
+    train, held, given = windows.part("train"), windows.part("validation"), settings.evaluation.target_rate
+    learnt = rates(train.y, train.institution)
+    if given is not None:
+        return Prevalence(learnt, {"all": given})
+    is_scored = "validation" in settings.evaluation.headline
+    return Prevalence(learnt, learnt if is_scored or not len(held) else rates(held.y, held.institution))
 
 
 def replay_gain(
@@ -74,17 +83,13 @@ def replay_gain(
 ) -> list[Gain]:
     """The gain of a finished run, recomputed from its own predictions; other money terms may be given."""
     settings, report = read_settings(folder), Report.read(folder)
-    terms = _terms(settings)
-    terms = replace(terms, average_loan=average_loan or terms.average_loan, lgd=terms.lgd if lgd is None else lgd)
-    predictions = report.predictions
-    train = {key: value for key, value in report.data["train_rates"].items()} if "train_rates" in report.data else {}
-    held = predictions[predictions["split"] == "validation"].drop_duplicates(["company", "institution"])
+    usual = _terms(settings)
+    terms = replace(usual, average_loan=average_loan or usual.average_loan, lgd=usual.lgd if lgd is None else lgd)
     return gains(
-        predictions,
-        split=_splits(settings)[0],
+        read_panel(report.predictions, _splits(settings)[0]),
         institutions=[institution] if institution else None,
         terms=terms,
-        prevalence=Prevalence(train, rates(held["y"], held["institution"]) if len(held) else {}),
+        prevalence=Prevalence(**report.data["prevalence"]),
         draws=settings.evaluation.draws,
         config_sha256=report.data["config_sha256"],
         predictions_sha256=report.data["predictions_sha256"],
@@ -101,7 +106,8 @@ def summary(report: Report) -> str:
     for target in report.data["targets"]:
         measured = "-" if target["measured"] is None else f"{target['measured']:.4g}"
         lines.append(
-            f"target {target['name']}: asked {target['asked']}, measured {measured}, {'met' if target['met'] else 'NOT MET'}"
+            f"target {target['name']}: asked {target['asked']}, measured {measured}, "
+            f"{'met' if target['met'] else 'NOT MET'}"
         )
     lines += [f"{gain['institution']}: {gain['verdict']}" for gain in report.gain]
     lines.append(f"report: {report.folder}/report.html" if report.folder else "")
@@ -116,11 +122,6 @@ def _splits(settings: StudySettings) -> list[str]:
 def _terms(settings: StudySettings) -> Terms:
     asked = settings.gain
     return Terms(asked.approval_rate, asked.average_loan, asked.lgd, asked.currency)
-
-
-def _train_rates(windows: Windows) -> dict[str, float]:
-    train = windows.part("train")
-    return rates(train.y, train.institution)
 
 
 def _spent(facts: Facts) -> list[Spent]:
@@ -154,15 +155,12 @@ def _sentences(settings: StudySettings, facts: Facts) -> list[str]:
                     study[name] = study.get(name, 0.0) + spent
         largest = max(run, default=0.0)
         found.append(
-            f"Target epsilon {epsilon:g}: one federated run spent {largest:.3f} at each institution (company-level, local noise, "
-            f"PRV accountant over all rounds); this study, with its seeds and arms, {max(study.values(), default=0.0):.1f} at most "
-            "(basic composition)."
+            f"Target epsilon {epsilon:g}: one federated run spent {largest:.3f} at each institution (company-level, "
+            "local noise, PRV accountant over all rounds); this study, with its seeds and arms, "
+            f"{max(study.values(), default=0.0):.1f} at most (basic composition)."
         )
     if found:
-        metrics = settings.privacy.metrics
-        found.append(
-            f"Metrics under privacy: {metrics}; predictions are kept in clear because the data set is public or synthetic."
-        )
+        found.append(f"Metrics under privacy while training: {settings.privacy.metrics}.")
     if settings.data.name == "table":
         found.append("Your own table: this run kept its spend in its folder; a lifetime ledger is the node's.")
     else:

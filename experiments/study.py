@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
-from experiments.judgement import judge, rates_of
+from experiments.judgement import judge, prevalence_of
 from experiments.pool import read_predictions, run_units
 from experiments.rows import rows_of, table_of
 from experiments.story import Story
@@ -66,7 +66,13 @@ def run(settings: StudySettings) -> Report:
             unit = candidate(units)
             if unit is not None:
                 write_bundle(
-                    unit, settings, table, facts, folder=folder, origin=whence, rates=rates_of(windows, settings)
+                    unit,
+                    settings,
+                    table,
+                    facts,
+                    folder=folder,
+                    origin=whence,
+                    prevalence=prevalence_of(settings, windows),
                 )
             if settings.tracking.mlflow:
                 story.tell("registering the candidate in MLflow")

@@ -14,6 +14,7 @@ from experiments.units import Unit
 from fedcredit.config import StudySettings
 from fedcredit.data.features import inputs_of
 from fedcredit.data.schema import Table
+from fedcredit.evaluation.calibration import Prevalence
 from fedcredit.models.bundle import Bundle, PriorShift, write
 from fedcredit.registry import Registry, Version
 
@@ -36,7 +37,7 @@ def write_bundle(
     *,
     folder: RunFolder,
     origin: Mapping[str, Any],
-    rates: tuple[float, float],
+    prevalence: Prevalence,
 ) -> Bundle | None:
     """The candidate's bundle in the run's model/ folder; none where heads stay at home and no whole model exists."""
     weights = folder.path / "units" / f"{unit.name}.safetensors"
@@ -57,7 +58,7 @@ def write_bundle(
             config_sha256=origin["config_sha256"],
             git_sha=origin["git_sha"],
             roster=tuple(found["history"][-1]["institutions"]),
-            calibration=PriorShift(*rates) if 0 < rates[0] < 1 and 0 < rates[1] < 1 else None,
+            calibration=PriorShift(prevalence.train["all"], prevalence.target["all"]),
             epsilon=max(found["epsilon"].values(), default=None),
             delta=found["delta"],
             ledger=f"run folder {folder.path.name}" if found["epsilon"] else None,

@@ -1,4 +1,4 @@
-"""The program `fedcredit`: command groups of clients, server and experiments, found by entry point, loaded when used."""
+"""The program `fedcredit`: command groups found by entry point, loaded when used."""
 
 from __future__ import annotations
 

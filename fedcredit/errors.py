@@ -6,8 +6,8 @@ from __future__ import annotations
 class FedCreditError(Exception):
     """Root of our errors; a command prints it in two lines and leaves with `exit_code`, a service answers its fields.
 
-    >>> print(TableError("loans.csv, column 'amount', row 7", found="'n/a'", expected="a number", hint="leave it empty"))
-    loans.csv, column 'amount', row 7: found 'n/a', expected a number
+    >>> print(TableError("loans.csv, row 7", found="'n/a'", expected="a number", hint="leave it empty"))
+    loans.csv, row 7: found 'n/a', expected a number
     hint: leave it empty
     """
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from fedcredit.evaluation.report import Prevalence, Spent, Target, build
 
 # Names are somebody else's input: Chinese, markup, mathtext, a table's bar, a leading underscore.
 NAMES = ("杭州银行", "A<b>&co", "$x_1$|y", "_under", "Bank E")
@@ -74,3 +77,43 @@ def make_predictions(
 @pytest.fixture(scope="session")
 def predictions() -> pd.DataFrame:
     return make_predictions()
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., pd.DataFrame]:
+    return make_predictions
+
+
+@pytest.fixture(scope="session")
+def report(predictions: pd.DataFrame) -> dict[str, Any]:
+    """A whole report of the study, with few draws."""
+    rounds = [
+        {
+            "arm": "federated",
+            "method": "fedavg",
+            "epsilon": 3.0,
+            "seed": seed,
+            "round": number,
+            "loss": 0.6 - number / 50,
+        }
+        | {"auc": 0.6 + number / 50 - seed / 100}
+        for seed in range(3)
+        for number in range(5)
+    ]
+    return build(
+        predictions,
+        study="quickstart",
+        dataset="economy",
+        config_sha256="c" * 64,
+        git_sha="d" * 40,
+        machine={"cores": 2},
+        seeds=[0, 1, 2],
+        timing={"start_seconds": 0.5, "round_seconds_median": 0.05, "rounds": 5, "clients": 5, "total_seconds": None},
+        spent=[Spent("federated", 3.0, 2.97, 1e-5)],
+        privacy=["The run spent epsilon 2.97; tuning on public data is not charged."],
+        targets=[Target("gain over local", {"name": "federated - mean local", "epsilon": 3.0}, "low", above=0.0)],
+        rounds=rounds,
+        prevalence=Prevalence(train={"all": 0.25}),
+        predictions_sha256="e" * 64,
+        draws=200,
+    )

@@ -98,4 +98,4 @@ def test_contrast_of_equal_arms_is_zero_in_every_draw() -> None:
 
 
 def test_interval_is_the_middle_of_the_draws() -> None:
-    assert percentile_interval(50.0, np.arange(101)) == (50.0, 2.5, 97.5)
+    assert percentile_interval(50.0, np.arange(101)) == pytest.approx((50.0, 2.5, 97.5))
