@@ -17,8 +17,8 @@ from fedcredit.config import StudySettings
 from fedcredit.errors import RunError
 from fedcredit.strict import build
 
-# Where and how fast a study runs does not change what it finds.
-_NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking")
+# Where and how fast a study runs, and what was hoped of it, does not change what it finds.
+_NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking", "targets", "question")
 
 
 @dataclass(frozen=True)

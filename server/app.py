@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from fedcredit.errors import ConfigError, FederationError
 from fedcredit.federation import personal
+from fedcredit.federation.admission import error_code
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import Member, gather
 from fedcredit.federation.engine import RoundPlan, run_rounds, to_record
@@ -61,17 +64,26 @@ def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None]
         on_round=on_round,
     )
     if task.personal is not None:
-        _ask_all(grid, members, PERSONALISE, task, state)
+        _ask_all(grid, members, PERSONALISE, order, state)
     epsilon = {}
     if task.privacy is not None:
-        answers = _ask_all(grid, members, SPENT, task, state)
-        epsilon = {name: float(reply.content[METRICS]["epsilon"]) for name, reply in answers.items()}
+        answers = _ask_all(grid, members, SPENT, order, state)
+        epsilon = {name: _epsilon(reply, institution=name) for name, reply in answers.items()}
     return Conducted(state, members, epsilon)
 
 
 def strategy_of(constructor: Mapping[str, Any]) -> Strategy:
     """Flower's own strategy; how many nodes a round needs is the engine's business, so its minima are 1."""
-    strategy: Strategy = instantiate(dict(constructor), min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
+    try:
+        # Not recursive: a constructor inside an argument would be called whatever it names.
+        strategy: Strategy = instantiate(
+            dict(constructor), _recursive_=False, min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1
+        )
+    except InstantiationException as fault:
+        found = " ".join(line.strip() for line in str(fault).splitlines() if not line.startswith("full_key"))
+        raise ConfigError(
+            "recipe.strategy", found=found[:300], expected="a strategy of Flower and its arguments"
+        ) from None
     return strategy
 
 
@@ -92,11 +104,31 @@ def app_for(order: Order, outbox: list[Conducted], on_round: Callable[[RoundReco
     return app
 
 
-def _ask_all(grid: Grid, members: list[Member], kind: str, task: Task, state: RunState) -> dict[str, Message]:
+def _ask_all(grid: Grid, members: list[Member], kind: str, order: Order, state: RunState) -> dict[str, Message]:
+    """The reply of every member; one without, and the run would report less than what happened."""
     # One past the last round: a head that stays home is then the one of the last round.
-    config = task.as_config(**{"server-round": state.round + 1})
+    config = order.task.as_config(**{"server-round": state.round + 1})
     arrays = {} if kind == SPENT else {ARRAYS: to_record(state.arrays)}
     messages = [Message(RecordDict({CONFIG: config, **arrays}), m.node, kind) for m in members]
     names = {member.node: member.institution for member in members}
-    replies = grid.send_and_receive(messages, timeout=3600)
-    return {names[reply.metadata.src_node_id]: reply for reply in replies if reply.has_content()}
+    replies = grid.send_and_receive(messages, timeout=order.plan.deadline_seconds)
+    answers = {names[reply.metadata.src_node_id]: reply for reply in replies if reply.has_content()}
+    faults = {error_code(reply) for reply in replies if reply.has_error()}
+    silent = sorted(set(names.values()) - set(answers))
+    if silent:
+        reasons = ", ".join(sorted(faults or {"deadline"}))
+        raise FederationError(
+            f"{kind} at {', '.join(silent)}",
+            found=f"no answer ({reasons})",
+            expected="one from every institution of the run",
+            hint="the rounds are kept; resume asks again",
+        )
+    return answers
+
+
+def _epsilon(reply: Message, *, institution: str) -> float:
+    metrics = reply.content.get(METRICS)
+    epsilon = metrics.get("epsilon") if isinstance(metrics, MetricRecord) else None
+    if not isinstance(epsilon, int | float) or not epsilon >= 0:
+        raise FederationError(f"{SPENT} at {institution}", found="no such number", expected="the epsilon spent")
+    return float(epsilon)

@@ -70,8 +70,9 @@ class Indicator:
     def column(self) -> Column:
         """The schema column that carries this indicator.
 
-        >>> indicators()[0].column
-        Column(name='debt_ratio', kind='ratio', unit='ratio', level=3, indicator='debt_ratio', lo=0.0, hi=3.0, scale=0.5, levels=(), nullable=False)
+        >>> debt = indicators()[0].column
+        >>> debt.name, debt.kind, debt.lo, debt.hi, debt.scale, debt.level
+        ('debt_ratio', 'ratio', 0.0, 3.0, 1.0, 3)
         """
         return Column(
             name=self.id,

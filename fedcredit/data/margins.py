@@ -24,7 +24,7 @@ class Margin:
 
     normal: centre + spread z; log: centre exp(spread z); share: the same on the logit scale; events: none for most,
     then growing exponentially above z = centre; ordinal: levels passed at z = centre, centre + spread, ...;
-    inner: centre exp(+-spread exp(-z / 2)), on a side that a company keeps.
+    inner: centre + spread exp(-z / 2) times a normal that a company keeps.
     """
 
     shape: Shape
@@ -34,7 +34,7 @@ class Margin:
 
 MARGINS = {
     "debt_ratio": Margin("normal", 0.60, 0.28),
-    "current_ratio": Margin("inner", 1.9, 0.35),
+    "current_ratio": Margin("inner", 1.9, 0.7),
     "interest_cover": Margin("normal", 5.0, 8.0),
     "cash_debt_cover": Margin("normal", 0.15, 0.40),
     "roa": Margin("normal", 0.05, 0.10),
@@ -74,7 +74,8 @@ def draw_values(rng: np.random.Generator, factor: Floats, *, indicator: Indicato
     side = rng.standard_normal((n, 1), dtype=np.float32)
     z = 0.75 * factor + noise * (0.45 * own + 0.45 * ar1(rng, factor.shape, persistence=0.6))
     z = np.clip(z[:, released(RELEASE_EVERY[indicator.freq], months)], -MOST_SIGMAS, MOST_SIGMAS)
-    value = _at_margin(-z if indicator.direction == "down" else z, MARGINS[indicator.id], side=side)
+    oriented = np.asarray(-z if indicator.direction == "down" else z, dtype=np.float32)
+    value = _at_margin(oriented, MARGINS[indicator.id], side=side)
     # Decimals are cut so that the last bit of exp() on another processor hardly ever shows in the file.
     return np.asarray(np.round(np.clip(value, indicator.lo, indicator.hi), 4), dtype=np.float32)
 
@@ -85,22 +86,22 @@ def _at_margin(z: Floats, margin: Margin, *, side: Floats) -> Floats:
         case "normal":
             return centre + spread * z
         case "log":
-            return centre * np.exp(spread * z)
+            return np.asarray(centre * np.exp(spread * z))
         case "share":
             return np.asarray(expit(np.log(centre / (1 - centre)) + spread * z))
         case "events":
-            return np.expm1(spread * np.maximum(z - centre, 0))
+            return np.asarray(np.expm1(spread * np.maximum(z - centre, 0)))
         case "ordinal":
-            return np.floor(np.clip((z - centre) / spread + 1, 0, 3))
+            return np.asarray(np.floor(np.clip((z - centre) / spread + 1, 0, 3)))
         case "inner":
-            return centre + spread * side * np.exp(-z / 2)
+            return np.asarray(centre + spread * side * np.exp(-z / 2))
 
 
 def released(every: int, months: int) -> NDArray[np.intp]:
-    """For each month, the month whose value stands: filings fall at the ends of quarters or years, the last on the last month.
+    """For each month, the month whose value stands; the last filing is that of the last month.
 
     >>> released(3, 8)
     array([0, 1, 1, 1, 4, 4, 4, 7])
     """
     month = np.arange(months)
-    return np.maximum(month - (month - (months - 1)) % every, 0)
+    return np.asarray(np.maximum(month - (month - (months - 1)) % every, 0))

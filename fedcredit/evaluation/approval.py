@@ -55,13 +55,18 @@ def auc_of(line: Queue) -> Floats:
     """AUC in each draw (draws,)."""
     goods = line.accepted - line.bads
     won = (np.diff(line.bads, axis=0) * (goods[1:] + goods[:-1]) / 2).sum(axis=0)
-    return np.asarray(won / (line.bads[-1] * goods[-1]))
+    return _per(won, line.bads[-1] * goods[-1])
 
 
 def ks_of(line: Queue) -> Floats:
     """Kolmogorov-Smirnov distance in each draw (draws,)."""
     goods = line.accepted - line.bads
-    return np.asarray(np.abs(goods / goods[-1] - line.bads / line.bads[-1]).max(axis=0))
+    return np.asarray(np.abs(_per(goods, goods[-1]) - _per(line.bads, line.bads[-1])).max(axis=0))
+
+
+def _per(part: Floats, total: Floats) -> Floats:
+    """NaN in a draw that holds no row of a class."""
+    return np.divide(part, total, out=np.full(part.shape, np.nan), where=total > 0)
 
 
 def bad_rate_at(line: Queue, approval_rate: float) -> Floats:

@@ -72,7 +72,6 @@ class Drawing:
         drawn = drawn[drawn.index("<svg") :]
         drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)
         drawn = re.sub(r"<!--.*?-->\n?", "", drawn, flags=re.DOTALL)
-        for stand_in, text in self._said.items():
-            drawn = drawn.replace(f">{stand_in}<", f">{escape(text)}<")
+        drawn = re.sub(r">(@\d+@n*)<", lambda found: f">{escape(self._said[found[1]])}<", drawn)
         label = escape(title, quote=True)
         return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

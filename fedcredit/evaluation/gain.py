@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,12 @@ from fedcredit.errors import RunError
 from fedcredit.evaluation.calibration import Prevalence
 from fedcredit.evaluation.changes import Change, Changes, Rival, Slice, Terms, auc_change, changes
 from fedcredit.evaluation.intervals import DRAWS
-from fedcredit.evaluation.metrics import MIN_PER_CLASS, Floats, has_both_classes
+from fedcredit.evaluation.metrics import Floats, has_both_classes
 from fedcredit.evaluation.panel import Panel, Variant
 from fedcredit.evaluation.resampled import baselines
 from fedcredit.evaluation.rows import calibrated_figures
+from fedcredit.evaluation.verdict import RULE, Verdict, overall, verdict_of
 
-Verdict = Literal["join", "do not join", "not proven"]
-RULE = (
-    "join: the whole 95 % interval of the AUC gain lies above 0 and the expected loss at the institution's own "
-    "approval rate is not higher, against every model that it has without joining. do not join: the whole interval "
-    "of the AUC gain lies below 0, or that of the extra loss above 0, against any of them. Otherwise: not proven."
-)
 LARGEST_GROUPS = 12  # a page stays a page when a sector has hundreds of codes
 
 
@@ -121,7 +116,7 @@ def gains(
             for other in _without_joining(panel, institution, variant)
             if has_both_classes(y) and panel.own(variant, institution)
         )
-        verdict, reason = _overall(against, y)
+        verdict, reason = overall(y, {one.baseline: (one.verdict, one.reason) for one in against})
         money = terms.currency or "money" if _has_amounts(panel, terms) else "average loans"
         found.append(
             Gain(
@@ -220,32 +215,3 @@ def _groups(
                 baseline, federated = (Rival(rival.seeds, rival.p[:, here]) for rival in rivals)
                 change = auc_change(part, baseline, federated, rng=rng, draws=draws)
             yield Group(by, str(name), int(here.sum()), int(part.y.sum()), change)
-
-
-def verdict_of(auc: Change, loss: Change) -> tuple[Verdict, str]:
-    """The verdict against one model, by `RULE`.
-
-    >>> verdict_of(Change(0.70, 0.75, 0.05, 0.01, 0.09), Change(10.0, 9.0, -1.0, -3.0, 1.0))
-    ('join', 'it ranks better and loses no more')
-    """
-    if auc.high < 0:
-        return "do not join", "it ranks worse"
-    if loss.low > 0:
-        return "do not join", "it loses more money"
-    if auc.low > 0 and loss.difference <= 0:
-        return "join", "it ranks better and loses no more"
-    if auc.low > 0:
-        return "not proven", "it ranks better, but the expected loss is higher"
-    return "not proven", "the interval of the AUC gain includes 0"
-
-
-def _overall(against: Sequence[Against], y: NDArray[np.int8]) -> tuple[Verdict, str]:
-    if not has_both_classes(y):
-        return "not proven", f"fewer than {MIN_PER_CLASS} rows of a class: nothing can be told"
-    if not against:
-        return "not proven", "there is no model of its own to compare with"
-    order: tuple[Verdict, ...] = ("do not join", "not proven", "join")
-    worst = min(against, key=lambda one: order.index(one.verdict))
-    if worst.verdict == "join":
-        return "join", " and ".join(f"against {one.baseline} {one.reason}" for one in against)
-    return worst.verdict, f"against {worst.baseline} {worst.reason}"

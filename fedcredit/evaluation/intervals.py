@@ -33,7 +33,11 @@ def percentile_interval(point: float, draws: ArrayLike, *, level: float = LEVEL)
     >>> percentile_interval(0.5, [0.0, 0.25, 0.5, 0.75, 1.0], level=0.5)
     Interval(point=0.5, low=0.25, high=0.75)
     """
-    low, high = np.quantile(np.asarray(draws, dtype=np.float64), [(1 - level) / 2, (1 + level) / 2])
+    told = np.asarray(draws, dtype=np.float64)
+    told = told[np.isfinite(told)]
+    if not told.size:
+        return Interval(point, float("nan"), float("nan"))
+    low, high = np.quantile(told, [(1 - level) / 2, (1 + level) / 2])
     return Interval(point, float(low), float(high))
 
 
@@ -81,7 +85,8 @@ def auc_draws(y: ArrayLike, scores: ArrayLike, *, company: ArrayLike, rng: Gener
             below = np.zeros((len(ladder.starts) + 1, weights.shape[1]), dtype=np.float32)
             np.cumsum(np.add.reduceat(negative[ladder.order], ladder.starts, axis=0), axis=0, out=below[1:])
             won = np.einsum("rd,rd->d", positive, below[ladder.left] + below[ladder.right], dtype=np.float64)
-            result[model, now] = won / 2 / pairs
+            # A draw without a pair, possible where bad companies hold all the rows of a class, tells nothing.
+            result[model, now] = np.divide(won / 2, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
         done = now.stop
     return result
 

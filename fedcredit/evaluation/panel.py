@@ -112,6 +112,8 @@ def read_panel(predictions: pd.DataFrame, split: str) -> Panel:
         raise RunError(where, found="no rows", expected="predictions of that split")
     if not frame["y"].isin([0, 1]).all() or not np.isfinite(frame["p"].to_numpy(dtype=np.float64)).all():
         raise RunError(where, found="an outcome other than 0 and 1, or a score that is no number", expected="finite p")
+    if frame[["arm", "company", "institution"]].isna().any(axis=None):
+        raise RunError(where, found="an empty arm, company or institution", expected="all three in every row")
     keys = _tidy_keys(frame)
     model = np.asarray(keys.groupby([*KEYS, "model_institution", "seed"], sort=False).ngroup(), dtype=np.intp)
     rows, first = _row_numbers(frame, model)
@@ -135,6 +137,7 @@ def _tidy_keys(frame: pd.DataFrame) -> pd.DataFrame:
         keys[name] = keys[name].astype(object).where(keys[name].notna(), "")
     keys["epsilon"] = keys["epsilon"].astype(float).fillna(np.inf)
     keys.loc[keys["noise"] == "", "noise"] = "none"
+    keys["seed"] = keys["seed"].fillna(0)  # an incumbent's scores have no seed
     keys.loc[keys["arm"].isin(CHOSEN), "model"] = ""
     return keys
 

@@ -16,7 +16,8 @@ from fedcredit.errors import FedCreditError
 from fedcredit.federation.messages import ARRAYS, EXAMPLES, MAX_EXAMPLES, METRICS, SCORE_BINS
 
 # The reasons that our own ClientApp sends; any other text stays where it came from.
-ERROR_CODES = {kind.code for kind in FedCreditError.__subclasses__()} | {"internal"}
+_KINDS = FedCreditError.__subclasses__()
+ERROR_CODES = {kind.code for kind in [*_KINDS, *(k for kind in _KINDS for k in kind.__subclasses__())]} | {"internal"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Quarantined:
 def admit(reply: Message, reference: Reference) -> Admitted | Quarantined:
     """Check one train reply against the reference."""
     if reply.has_error():
-        return Quarantined(f"error-{reply.error.reason if reply.error.reason in ERROR_CODES else reply.error.code}")
+        return Quarantined(error_code(reply))
     content = reply.content
     arrays, metrics = content.get(ARRAYS), content.get(METRICS)
     if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
@@ -79,9 +80,23 @@ def admit(reply: Message, reference: Reference) -> Admitted | Quarantined:
     counts = _counts(metrics)
     if isinstance(counts, Quarantined):
         return counts
-    # Only what a strategy needs: keys that differ between replies would make Flower skip the whole round.
-    reply.content = RecordDict({ARRAYS: arrays, METRICS: MetricRecord({EXAMPLES: plain[EXAMPLES]})})
+    # Only what a strategy needs: keys that differ between replies would make Flower skip the whole round, and some
+    # strategies match arrays by their place and not by their name.
+    ordered = ArrayRecord({name: arrays[name] for name in reference.arrays})
+    reply.content = RecordDict({ARRAYS: ordered, METRICS: MetricRecord({EXAMPLES: plain[EXAMPLES]})})
     return Admitted(reply, plain, counts)
+
+
+def error_code(reply: Message) -> str:
+    """A code for an error reply; the sender's own words are never repeated."""
+    return f"error-{reply.error.reason if reply.error.reason in ERROR_CODES else reply.error.code}"
+
+
+def validation_counts(reply: Message) -> np.ndarray | None:
+    """The counts of an evaluate reply, or None where it has none that can be added to the others'."""
+    metrics = reply.content.get(METRICS) if reply.has_content() else None
+    counts = _counts(metrics) if isinstance(metrics, MetricRecord) else None
+    return None if isinstance(counts, Quarantined) else counts
 
 
 def _array_fault(arrays: ArrayRecord, reference: Reference) -> str | None:
@@ -108,7 +123,7 @@ def _array_fault(arrays: ArrayRecord, reference: Reference) -> str | None:
 def _plain_metrics(metrics: MetricRecord) -> dict[str, float] | Quarantined:
     """The scalar metrics; every one finite, the example count positive and capped."""
     plain = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
-    if any(not np.isfinite(value) for value in plain.values()):
+    if any(isinstance(value, float) and not np.isfinite(value) for value in plain.values()):
         return Quarantined("metric-not-finite")
     examples = plain.get(EXAMPLES)
     if examples is None or not 0 < examples <= MAX_EXAMPLES:
@@ -123,6 +138,8 @@ def _counts(metrics: MetricRecord) -> np.ndarray | Quarantined | None:
     if not all(isinstance(side, list) and len(side) == SCORE_BINS for side in sides):
         return Quarantined("validation-counts")
     counts = np.asarray(sides)
-    if counts.dtype.kind != "i" or (counts < 0).any() or counts.sum() > MAX_EXAMPLES:
+    # Each count first: a sum of large ones would wrap around to a small number.
+    is_odd = counts.dtype.kind != "i" or (counts < 0).any() or (counts > MAX_EXAMPLES).any()
+    if is_odd or counts.sum() > MAX_EXAMPLES:
         return Quarantined("validation-counts")
     return counts

@@ -76,12 +76,12 @@ def save(folder: Path, state: RunState, *, task_sha256: str) -> None:
             shutil.rmtree(target)
         draft.rename(target)
         _sync(folder)
-    except OSError as fault:
+    except (OSError, SafetensorError) as fault:  # safetensors wraps a full disk in an error of its own
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
         raise CheckpointError(
             f"checkpoint of round {state.round} in {folder}",
-            found=os.strerror(fault.errno) if fault.errno else type(fault).__name__,
+            found=os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault),
             expected="a folder with room to write",
             hint="free some space and run again with resume; the round before is still there",
         ) from fault

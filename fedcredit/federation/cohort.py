@@ -10,6 +10,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedcredit.errors import FederationError
+from fedcredit.federation.admission import error_code
 from fedcredit.federation.messages import CONFIG, DESCRIBE, Task
 
 
@@ -38,20 +39,24 @@ def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_sec
     questions = [Message(RecordDict({CONFIG: task.as_config()}), node, DESCRIBE) for node in nodes]
     pushed = dict(zip(grid.push_messages(questions), nodes, strict=True))
     members: list[Member] = []
+    unfit: list[str] = []
     while pushed:
         for reply in grid.pull_messages(list(pushed)):
             node = pushed.pop(reply.metadata.reply_to_message_id)
-            if reply.has_content():
-                members.append(_member(node, reply))
+            member = _member(node, reply)
+            if isinstance(member, Member):
+                members.append(member)
+            else:
+                unfit.append(f"node {node}: {member}")
         if not pushed or time.monotonic() > give_up:
             break
         time.sleep(poll_seconds)
     if len(members) < quorum:
         raise FederationError(
             "gathering institutions",
-            found=f"{len(members)} that answered",
+            found=f"{len(members)} that said who they are" + (f" ({', '.join(unfit)})" if unfit else ""),
             expected=f"at least the quorum of {quorum}",
-            hint="lower federation.quorum, or wait until more nodes are started",
+            hint="the reasons' details are in the nodes' own logs; start the missing ones, or lower federation.quorum",
         )
     _check_fit(members)
     return sorted(members, key=lambda member: member.institution)
@@ -81,17 +86,20 @@ def _wait_for_nodes(grid: Grid, *, quorum: int, give_up: float, poll_seconds: fl
     return nodes
 
 
-def _member(node: int, reply: Message) -> Member:
+def _member(node: int, reply: Message) -> Member | str:
+    """The member, or a code that says why there is none."""
+    if reply.has_error():
+        return error_code(reply)
     facts = reply.content.get(CONFIG)
     wanted: Mapping[str, type] = {"institution": str, "schema-sha256": str, "label-definition": str, "companies": int}
     if not isinstance(facts, ConfigRecord) or any(type(facts.get(key)) is not kind for key, kind in wanted.items()):
-        raise FederationError(f"node {node}", found="an answer of another form", expected=", ".join(wanted))
+        return "another-form"
     return Member(
         node,
         str(facts["institution"])[:200],
         str(facts["schema-sha256"])[:64],
         str(facts["label-definition"])[:500],
-        int(facts["companies"]),  # type: ignore[arg-type]
+        int(facts["companies"]),
     )
 
 

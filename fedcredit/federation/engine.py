@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from fedcredit.errors import ConfigError, FederationError
 from fedcredit.evaluation.counts import auc_of_counts
 from fedcredit.federation import checkpoint
-from fedcredit.federation.admission import Admitted, Quarantined, Reference, admit
+from fedcredit.federation.admission import Admitted, Quarantined, Reference, admit, validation_counts
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import FreeNodes, Member
-from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, METRICS, Task
+from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, Task
 from fedcredit.federation.strategies import restore, strategy_arrays
 
 
@@ -92,6 +92,8 @@ def run_rounds(
     digest = hashlib.sha256(task.to_json().encode()).hexdigest()
     loaded = checkpoint.load(checkpoints, task_sha256=digest) if checkpoints else None
     state = loaded or RunState(0, dict(initial), {}, None, None, None, [])
+    # A checkpoint sorts names; some strategies match arrays by their place.
+    state = replace(state, arrays={name: state.arrays[name] for name in initial})
     restore(strategy, state.strategy)
     rounds = _Rounds(grid, strategy, task, plan, {member.node: member.institution for member in members})
     while state.round < plan.rounds and not _is_out_of_patience(state, plan):
@@ -135,6 +137,14 @@ class _Rounds:
                 expected="a model",
                 hint="see the strategy's own log line",
             )
+        arrays = _to_arrays(aggregated, like=state.arrays)
+        if not all(a.shape == state.arrays[name].shape and np.isfinite(a).all() for name, a in arrays.items()):
+            raise FederationError(
+                f"round {number}",
+                found="NaN, infinity or another shape in the strategy's aggregate of good updates",
+                expected="finite numbers",
+                hint="a smaller learning rate; the last checkpoint can be resumed",
+            )
         state = _keep_best(state, _auc(good))
         record = RoundRecord(
             number,
@@ -149,7 +159,7 @@ class _Rounds:
         return replace(
             state,
             round=number,
-            arrays=_to_arrays(aggregated, like=state.arrays),
+            arrays=arrays,
             strategy=strategy_arrays(self._strategy),
             history=[*state.history, record],
         )
@@ -158,15 +168,13 @@ class _Rounds:
         """Score the last round's model, and choose."""
         if self._task.metrics == "none":
             return state
-        record = RecordDict(
-            {ARRAYS: to_record(state.arrays), CONFIG: self._task.as_config(**{"server-round": state.round})}
-        )
-        replies, _ = self._exchange([Message(record, node, EVALUATE) for node in self._names])
-        counts = [
-            np.asarray([metrics["validation-good"], metrics["validation-bad"]])
-            for _, reply in sorted(replies.items())
-            if reply.has_content() and "validation-good" in (metrics := reply.content[METRICS])
-        ]
+        # One past the last round: a head that stays home is then the one of the last round.
+        config = self._task.as_config(**{"server-round": state.round + 1})
+        record = RecordDict({ARRAYS: to_record(state.arrays), CONFIG: config})
+        self._drop_late()
+        replies, _ = self._exchange([Message(record, node, EVALUATE) for node in self._free()])
+        found = [validation_counts(reply) for _, reply in sorted(replies.items())]
+        counts = [sides for sides in found if sides is not None]
         state = _keep_best(state, auc_of_counts(np.sum(counts, axis=0)) if counts else None)
         if self._plan.select == "best" and state.best_arrays is not None:
             return replace(state, arrays=state.best_arrays)
@@ -175,17 +183,7 @@ class _Rounds:
     def _invite(self, number: int, incoming: ArrayRecord) -> list[Message]:
         """Flower's strategy chooses among the free nodes and writes the messages."""
         self._drop_late()
-        free = [node for node in self._names if node not in self._late.values()]
-        if len(free) < self._plan.quorum:
-            self._drop_late(give_up=time.monotonic() + self._plan.deadline_seconds)
-            free = [node for node in self._names if node not in self._late.values()]
-        if len(free) < self._plan.quorum:
-            raise FederationError(
-                f"round {number}",
-                found=f"{len(free)} free institutions",
-                expected=f"at least the quorum of {self._plan.quorum}",
-                hint="the others have not answered an earlier round yet",
-            )
+        free = self._free()  # never fewer than the quorum: whoever gave a good reply in the round before is free
         kept = random.getstate()
         random.seed(f"{self._task.seed}/{number}")  # a strategy that samples does so from Python's generator
         try:
@@ -224,14 +222,15 @@ class _Rounds:
         self._late.update(waiting)
         return replies, sorted(self._names[node] for node in waiting.values())
 
-    def _drop_late(self, give_up: float | None = None) -> None:
+    def _free(self) -> list[int]:
+        late = set(self._late.values())
+        return [node for node in self._names if node not in late]
+
+    def _drop_late(self) -> None:
         """Throw late replies away; their senders are free again."""
-        while self._late:
+        if self._late:
             for reply in self._grid.pull_messages(list(self._late)):
                 self._late.pop(reply.metadata.reply_to_message_id, None)
-            if not self._late or give_up is None or time.monotonic() > give_up:
-                return
-            time.sleep(self._plan.poll_seconds)
 
 
 def _keep_best(state: RunState, auc: float | None) -> RunState:

@@ -30,6 +30,8 @@ CONFIG = "config"
 EXAMPLES = "num-examples"
 
 MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
+MAX_PERIODS = MAX_WIDTH = 1024  # a larger model would only be asked for to exhaust an institution's memory
+MAX_LAYERS = 8
 MAX_EXAMPLES = 100_000_000  # more companies than there are; keeps one reply from owning the average
 SCORE_BINS = 512  # bins of the score histograms that carry the validation AUC; error of the AUC below 1e-3
 
@@ -81,6 +83,21 @@ class Task:
     personal: LocalSettings | None = None
     personal_mu: float = 0.0
     metrics: Literal["exact", "none"] = "exact"
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "time": (self.time, MAX_PERIODS),
+            "hidden": (self.model.hidden, MAX_WIDTH),
+            "second_hidden": (self.model.second_hidden, MAX_WIDTH),
+            "layers": (self.model.layers, MAX_LAYERS),
+        }
+        for name, (size, most) in sizes.items():
+            if size > most:
+                raise ConfigError(f"task.{name}", found=str(size), expected=f"at most {most}")
+        if self.time < 1:
+            raise ConfigError("task.time", found=str(self.time), expected="at least 1 period")
+        if not 0.0 <= self.personal_mu < float("inf"):
+            raise ConfigError("task.personal_mu", found=str(self.personal_mu), expected="a number, 0 or more")
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys: equal tasks give equal bytes."""

@@ -27,8 +27,10 @@ def charge(folder: Path, step: Step, *, number: int) -> None:
     """
     line = json.dumps({"round": number, **asdict(step)}) + "\n"
     try:
-        with (folder / SPEND_FILE).open("a") as file:
-            file.write(line)
+        with (folder / SPEND_FILE).open("a+b") as file:
+            # A line that a crash tore must not swallow this one.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            file.write((b"" if file.read() in (b"", b"\n") else b"\n") + line.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as fault:
@@ -41,7 +43,7 @@ def charge(folder: Path, step: Step, *, number: int) -> None:
 
 
 def read_spend(folder: Path) -> list[Step]:
-    """Every charged round, oldest first; a torn last line (a crash while writing, before training) is left out."""
+    """Every charged round, oldest first; a torn line (a crash while writing, so before training) is left out."""
     path = folder / SPEND_FILE
     if not path.exists():
         return []

@@ -53,7 +53,7 @@ def make_predictions(
             base: dict[str, object] = base,
             truth: np.ndarray = truth,
         ) -> None:
-            error = ERROR[arm] * (1.0 if epsilon is None else 1.2)
+            error = ERROR[arm] * (1.0 if epsilon is None else 1.5)
             p = 1 / (1 + np.exp(-truth - rng.normal(size=len(truth)) * error))
             key = {"arm": arm, "method": method, "model": model, "model_institution": owner, "left_out": None}
             noise = {"epsilon": np.nan if epsilon is None else epsilon, "noise": "none" if epsilon is None else "local"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 
 from fedcredit.errors import ConfigError, RunError
 from fedcredit.evaluation.changes import Change, Terms
-from fedcredit.evaluation.gain import chosen_variant, gains, verdict_of
+from fedcredit.evaluation.gain import chosen_variant, gains
 from fedcredit.evaluation.metrics import auc, ks
 from fedcredit.evaluation.panel import Panel, read_panel
+from fedcredit.evaluation.verdict import verdict_of
 
 FEW = 200
 UP, FLAT, DOWN = (
@@ -163,6 +165,6 @@ def test_an_answer_carries_its_hashes_and_is_plain_json(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("slip", [{"approval_rate": 0.0}, {"lgd": 1.5}, {"average_loan": -1.0}])
-def test_terms_that_make_no_sense_are_refused(slip: dict[str, float]) -> None:
+def test_terms_that_make_no_sense_are_refused(slip: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(slip))):
         Terms(**slip)

@@ -61,6 +61,14 @@ def test_the_spread_of_draws_agrees_with_delong() -> None:
     assert np.cov(drawn) == pytest.approx(delong(Y, SCORES)[1], abs=0.1 * delong(Y, SCORES)[1].max())
 
 
+def test_a_draw_without_pairs_is_left_out_of_the_interval() -> None:
+    # The only negatives belong to a company that also defaulted, and a draw may miss it.
+    y, company = np.array([1, 1, 0, 1]), np.array(["a", "b", "b", "c"])
+    drawn = auc_draws(y, np.array([[0.4, 0.1, 0.2, 0.3]]), company=company, rng=np.random.default_rng(0), draws=200)
+    assert 0 < np.isnan(drawn).sum() < 200
+    assert np.isfinite(percentile_interval(0.5, drawn[0])).all()
+
+
 def test_same_seed_gives_the_same_draws() -> None:
     first, second = (auc_draws(Y, SCORES, company=COMPANY, rng=np.random.default_rng(9), draws=30) for _ in range(2))
     assert np.array_equal(first, second)

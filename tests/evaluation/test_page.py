@@ -94,7 +94,7 @@ def test_figures_are_rounded_for_people(html: str) -> None:
 def test_a_report_of_a_study_without_arms_to_compare_still_has_a_page(report: dict[str, Any]) -> None:
     bare = {
         **report,
-        **dict.fromkeys(("rows", "comparisons", "gain", "targets", "privacy", "rounds"), []),
+        **{name: [] for name in ("rows", "comparisons", "gain", "targets", "privacy", "rounds")},
         "curves": {"roc": [], "reliability": []},
     }
     assert "What do I gain" not in page(bare)

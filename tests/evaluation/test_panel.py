@@ -66,6 +66,11 @@ def test_the_kind_of_a_chosen_model_may_differ() -> None:
     assert scores.seeds == (0, 1)
 
 
+def test_an_incumbent_needs_no_seed() -> None:
+    (scores,) = read_panel(predictions(arm="incumbent", model_institution="X", seed=None), "test").models
+    assert scores.seeds == (0,)
+
+
 def test_splits_can_be_joined() -> None:
     both = pd.concat([predictions(), predictions(split="validation", company=list("vwxyz"))])
     assert len(read_panel(both, "validation+test").y) == 10
@@ -85,6 +90,7 @@ def test_a_local_model_may_score_its_own_slice_only() -> None:
     [
         (predictions().drop(columns="noise"), "no column noise"),
         (predictions(split="train"), "no rows"),
+        (predictions(company=["a", None, "b", "c", "d"]), "empty arm, company or institution"),
         (predictions(y=[0, 1, 0, 2, 0]), "outcome other than 0 and 1"),
         (predictions(p=[0.1, np.nan, 0.2, 0.7, 0.3]), "no number"),
         (pd.concat([predictions(), predictions(seed=1).iloc[1:]]), "some rows of 'X'"),
@@ -92,10 +98,10 @@ def test_a_local_model_may_score_its_own_slice_only() -> None:
         (pd.concat([predictions(), predictions(seed=1, y=[1, 1, 0, 1, 0])]), "disagree on an outcome"),
         (
             pd.concat([predictions(arm="local", model_institution=k, seed=s) for k, s in (("X", 0), ("Y", 1))]),
-            r"seeds \(1,\)",
+            "the same seeds",
         ),
     ],
-    ids=["column", "empty", "outcome", "nan", "missing row", "row twice", "other outcome", "other seeds"],
+    ids=["column", "empty", "nameless", "outcome", "nan", "missing row", "row twice", "other outcome", "other seeds"],
 )
 def test_rows_that_are_not_identical_are_refused(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(RunError, match=message):

@@ -12,9 +12,35 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from fedcredit.evaluation.calibration import Prevalence, prior_shift
 from fedcredit.evaluation.rows import Spent, rows
 
-CONTRACT = set(
-    ["arm", "left_out", "model", "method", "institution", "scored_on", "split", "epsilon", "noise", "epsilon_spent", "delta", "n", "positives", "auc", "auc_low", "auc_high", "auc_seed_sd", "seeds_n", "auc_stratified", "gini", "ks", "ap", "brier", "ece", "slope", "intercept", "lift_10"]
-)
+CONTRACT = {
+    "arm",
+    "left_out",
+    "model",
+    "method",
+    "institution",
+    "scored_on",
+    "split",
+    "epsilon",
+    "noise",
+    "epsilon_spent",
+    "delta",
+    "n",
+    "positives",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "auc_seed_sd",
+    "seeds_n",
+    "auc_stratified",
+    "gini",
+    "ks",
+    "ap",
+    "brier",
+    "ece",
+    "slope",
+    "intercept",
+    "lift_10",
+}
 
 
 @pytest.fixture(scope="module")
