@@ -6,6 +6,7 @@ a code; its text stays in the institution's own log.
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from torch import nn
+from torch import Tensor, nn
 
 from clients.institution import Institution, Rows, institution_of
 from clients.training import batch_order, train_plainly, train_private
@@ -21,7 +22,7 @@ from fedcredit.errors import FedCreditError, TableError
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
 from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, SCORE_BINS, Task
-from fedcredit.models.build import build
+from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.accounting import epsilon_spent
 from fedcredit.privacy.spend import read_spend
@@ -144,7 +145,19 @@ def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
 
 
 def _fresh(task: Task) -> nn.Module:
-    return build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    """The task's model with its initial weights: one object for all messages, of which a process handles one at a time.
+
+    Building a small model anew, or copying it, takes as long as several of its training steps.
+    """
+    model, initial = _resident(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    model.load_state_dict(initial)
+    return model
+
+
+@functools.lru_cache(maxsize=8)
+def _resident(settings: ModelSettings, *, features: int, time: int, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    model = build(settings, features=features, time=time, seed=seed)
+    return model, copy.deepcopy(model.state_dict())
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:

@@ -52,6 +52,8 @@ def judge(
         rounds=_rounds(facts),
         splits=_splits(settings),
         judge=settings.evaluation.judge,
+        outside_mean=settings.evaluation.outside_mean,
+        federated=_asked_for(settings),
         prevalence=prevalence,
         terms=_terms(settings),
         predictions_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
@@ -87,6 +89,7 @@ def replay_gain(
     terms = replace(usual, average_loan=average_loan or usual.average_loan, lgd=usual.lgd if lgd is None else lgd)
     return gains(
         read_panel(report.predictions, _splits(settings)[0]),
+        federated=_asked_for(settings),
         institutions=[institution] if institution else None,
         terms=terms,
         prevalence=Prevalence(**report.data["prevalence"]),
@@ -117,6 +120,11 @@ def summary(report: Report) -> str:
 def _splits(settings: StudySettings) -> list[str]:
     """The headline split first; the plain splits after it."""
     return list(dict.fromkeys([settings.evaluation.headline, *settings.evaluation.splits]))
+
+
+def _asked_for(settings: StudySettings) -> dict[str, object]:
+    """The federated variant that a gain is about: the strictest epsilon, and the method that the study names."""
+    return {"method": settings.gain.method} if settings.gain.method else {}
 
 
 def _terms(settings: StudySettings) -> Terms:

@@ -127,21 +127,23 @@ class PrivacySettings:
 @dataclass(frozen=True)
 class EvaluationSettings:
     """What is judged: `headline` is the split (or "validation+test") of the comparisons; `judge` the rows that the
-    one-institution arms are scored on there; `target_rate` the default rate that calibration shifts to (null takes
+    one-institution arms are scored on there; `outside_mean` the institutions that means leave out; `target_rate` the default rate that calibration shifts to (null takes
     the validation split's, or the training split's where there is none).
     """
 
     splits: tuple[str, ...] = ("validation", "test")
     headline: str = "test"
     judge: Literal["whole", "own"] = "whole"
+    outside_mean: tuple[str, ...] = ()
     draws: int = 2000
     target_rate: float | None = None
 
 
 @dataclass(frozen=True)
 class GainSettings:
-    """The money side of "what do I gain?": stated, never estimated from the rows."""
+    """Whose gain, by method (null: the first), and its money side: stated, never estimated from the rows."""
 
+    method: str | None = None
     average_loan: float = 1_000_000.0
     lgd: float = 0.45
     currency: str = "CNY"

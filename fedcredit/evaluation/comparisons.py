@@ -23,6 +23,7 @@ def comparisons(
     *,
     splits: Sequence[str] = ("test",),
     judge: Judge = "whole",
+    outside_mean: Sequence[str] = (),
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -34,15 +35,20 @@ def comparisons(
     of the federated side, `other_epsilon` of the other side and `left_out` (None, a name, or "each" for the mean over
     models that each left their institution out). It carries `point`, `low`, `high`, `n`, `positives`, `seeds_n`,
     `institutions_n`, and `headline`: whether it is what the study is judged by (`judge`: one-institution models on
-    the whole split, or on their own slices).
+    the whole split, or on their own slices). Institutions `outside_mean`, such as a remainder of small ones, take no
+    part in means over institutions.
     """
     panels = [read_panel(predictions, split) for split in splits]
-    return [one for panel in panels for one in panel_comparisons(panel, judge=judge, draws=draws, seed=seed)]
+    asked: dict[str, Any] = {"judge": judge, "outside_mean": outside_mean, "draws": draws, "seed": seed}
+    return [one for panel in panels for one in panel_comparisons(panel, **asked)]
 
 
-def panel_comparisons(panel: Panel, *, judge: Judge, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def panel_comparisons(
+    panel: Panel, *, judge: Judge, outside_mean: Sequence[str], draws: int, seed: int
+) -> Iterator[dict[str, Any]]:
     """The comparisons of one split; see `comparisons`."""
-    table = _Table(panel, resample(panel, rng=np.random.default_rng(seed), draws=draws), judge)
+    in_mean = [name for name in panel.institutions if name not in outside_mean]
+    table = _Table(panel, resample(panel, rng=np.random.default_rng(seed), draws=draws), judge, in_mean)
     yield from table.levels()
     federated = [variant for variant in panel.variants if variant.arm == "federated"]
     for variant in federated:
@@ -56,6 +62,7 @@ class _Table:
     panel: Panel
     drawn: Resampled
     judge: Judge
+    in_mean: Sequence[str]
 
     def levels(self) -> Iterator[dict[str, Any]]:
         """AUC of every variant: on the whole split, and as the mean over own slices."""
@@ -65,7 +72,7 @@ class _Table:
             name = _mean_name(variant)
             if whole := self.drawn.of_everybody(variant):
                 yield self._entry(name, whole, variant, institution=EVERYBODY)
-            if cells := [cell for (one, _), cell in self.drawn.own.items() if one == variant]:
+            if cells := [cell for (one, k), cell in self.drawn.own.items() if one == variant and k in self.in_mean]:
                 mean = self.drawn.mean_at_home(cells)
                 yield self._entry(name, mean, variant, institution=MEAN, institutions=len(cells))
 
@@ -87,7 +94,7 @@ class _Table:
         for family in families:
             at = {
                 institution: cell
-                for institution in self.panel.institutions
+                for institution in self.in_mean
                 if (cell := self.drawn.own.get((family._replace(left_out=institution), institution)))
             }
             if not at:
@@ -109,7 +116,7 @@ class _Table:
         if one and two:
             yield self._entry(name, one.minus(two), about, other=other, institution=EVERYBODY)
         own = self.drawn.own
-        both = [k for k in self.panel.institutions if (first, k) in own and (second, k) in own]
+        both = [k for k in self.in_mean if (first, k) in own and (second, k) in own]
         if both:
             figure = self.drawn.mean_at_home([own[first, k] for k in both]).minus(
                 self.drawn.mean_at_home([own[second, k] for k in both])

@@ -56,6 +56,7 @@ def build(
     rounds: Sequence[Mapping[str, Any]] = (),
     splits: Sequence[str] = ("test",),
     judge: Judge = "whole",
+    outside_mean: Sequence[str] = (),
     prevalence: Prevalence | None = None,
     federated: Mapping[str, object] | None = None,
     terms: Terms | None = None,
@@ -73,7 +74,8 @@ def build(
     """
     known = with_validation_rates(predictions, prevalence or Prevalence())
     panels = [read_panel(predictions, split) for split in splits]
-    compared = [one for panel in panels for one in panel_comparisons(panel, judge=judge, draws=draws, seed=seed)]
+    asked: dict[str, Any] = {"judge": judge, "outside_mean": outside_mean, "draws": draws, "seed": seed}
+    compared = [one for panel in panels for one in panel_comparisons(panel, **asked)]
     answers = gains(
         panels[0],
         federated=federated,
@@ -96,6 +98,7 @@ def build(
                 "seeds": list(seeds),
                 "splits": list(splits),
                 "judge": judge,
+                "outside_mean": list(outside_mean),
                 "rows": [row for panel in panels for row in panel_rows(panel, spent=spent, prevalence=known)],
                 "comparisons": compared,
                 "gain": [answer.as_dict() for answer in answers],

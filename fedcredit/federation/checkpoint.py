@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def save(folder: Path, state: RunState, *, task_sha256: str) -> None:
         "round": state.round,
         "best_round": state.best_round,
         "best_auc": state.best_auc,
-        "history": [asdict(record) for record in state.history],
+        "history": [vars(record) for record in state.history],
     }
     draft = None
     try:

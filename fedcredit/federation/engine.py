@@ -83,6 +83,13 @@ def run_rounds(
             expected="last under privacy",
             hint="choosing a round by private validation data is a release",
         )
+    if task.share == "body" and plan.select != "last":
+        raise ConfigError(
+            "federation.select",
+            found=f"{plan.select} with share=body",
+            expected="last",
+            hint="the heads that stay home are those of the last round and would not fit an earlier body",
+        )
     if plan.quorum > len(members):
         raise FederationError(
             "federation.quorum",

@@ -96,6 +96,13 @@ class Task:
                 raise ConfigError(f"task.{name}", found=str(size), expected=f"at most {most}")
         if self.time < 1:
             raise ConfigError("task.time", found=str(self.time), expected="at least 1 period")
+        if self.share == "body" and self.model.kind == "logistic":
+            raise ConfigError(
+                "task.share",
+                found="body, with a logistic regression",
+                expected="all",
+                hint="all its weights are in the head, so nothing would travel; take an mlp or an lstm",
+            )
         if not 0.0 <= self.personal_mu < float("inf"):
             raise ConfigError("task.personal_mu", found=str(self.personal_mu), expected="a number, 0 or more")
 

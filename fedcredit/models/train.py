@@ -101,13 +101,15 @@ def fit(
     if len(y) == 0:
         raise TableError("training rows", found="none", expected="at least one", hint="leave this institution out")
     optimizer = optimizer_for(model, settings)
+    parameters = list(model.parameters())
     anchors = [(p, p.detach().clone()) for p in model.parameters()] if proximal_mu else []
     model.train()
     total, seen = 0.0, 0
     with _dropout_from(generator, model):
         for rows, labels in _batches(x, y, settings=settings, generator=generator):
             loss = binary_cross_entropy_with_logits(model(rows), labels)
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None  # optimizer.zero_grad, without the compiler's hook that it goes through
             torch.autograd.backward(loss)
             for parameter, start in anchors:
                 if parameter.grad is not None:

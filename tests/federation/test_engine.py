@@ -255,7 +255,9 @@ def test_a_strategy_that_samples_chooses_the_same_institutions_for_the_same_seed
 
 def test_an_aggregate_that_is_not_finite_stops_the_run_before_it_is_kept(nodes: MakeNodes, tmp_path: Path) -> None:
     strategy = {"_target_": "flwr.serverapp.strategy.FedAdam", "eta": float("inf")}
-    with pytest.raises(FederationError, match="round 1: found NaN, infinity or another shape in the strategy's aggregate"):
+    with pytest.raises(
+        FederationError, match="round 1: found NaN, infinity or another shape in the strategy's aggregate"
+    ):
         conduct(grid_of(nodes(3)), make_order(strategy=strategy, checkpoints=tmp_path / "checkpoint"))
     assert not (tmp_path / "checkpoint").exists()
 
