@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
@@ -21,6 +21,7 @@ from clients.training import batch_order, train_plainly, train_private
 from fedcredit.errors import FedCreditError, TableError
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
+from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, SCORE_BINS, Task
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
@@ -81,8 +82,8 @@ def train(message: Message, context: Context) -> Message:
         train_private(model, here, task, terms=task.privacy, number=number)
         metrics[EXAMPLES] = here.companies
     personal.keep_head(here.folder(task.run), model, share=task.share, number=number)
-    arrays = {name: Array(value.numpy()) for name, value in personal.shared(model, share=task.share).items()}
-    return Message(RecordDict({ARRAYS: ArrayRecord(arrays), METRICS: MetricRecord(metrics)}), reply_to=message)
+    arrays = {name: encode(value.numpy()) for name, value in personal.shared(model, share=task.share).items()}
+    return Message(RecordDict({ARRAYS: record_of(arrays), METRICS: MetricRecord(metrics)}), reply_to=message)
 
 
 @app.train("personalise")
@@ -134,28 +135,24 @@ def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
 
 def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
     """The task's model with the arrays that came in and, where heads stay at home, the institution's own head."""
-    model = _fresh(task)
+    model, initial = _resident(task.model, features=len(task.features), time=task.time, seed=task.seed)
     arrays = message.content[ARRAYS]
     if not isinstance(arrays, ArrayRecord):
         raise TableError("message", found="no arrays", expected="the global model")
-    personal.load_shared(model, {name: array.numpy() for name, array in arrays.items()}, share=task.share)
+    if task.share == "body":
+        model.load_state_dict(initial)
+    personal.load_shared(model, {name: decode(array) for name, array in arrays.items()}, share=task.share)
     number = message.content[CONFIG].get("server-round", 0)
     personal.load_head(here.folder(task.run), model, share=task.share, before=number if isinstance(number, int) else 0)
     return model
 
 
-def _fresh(task: Task) -> nn.Module:
-    """The task's model with its initial weights: one object for all messages, of which a process handles one at a time.
+@functools.lru_cache(maxsize=8)
+def _resident(settings: ModelSettings, *, features: int, time: int, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A model that all messages train in turn, and its initial weights; a process handles one message at a time.
 
     Building a small model anew, or copying it, takes as long as several of its training steps.
     """
-    model, initial = _resident(task.model, features=len(task.features), time=task.time, seed=task.seed)
-    model.load_state_dict(initial)
-    return model
-
-
-@functools.lru_cache(maxsize=8)
-def _resident(settings: ModelSettings, *, features: int, time: int, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
     model = build(settings, features=features, time=time, seed=seed)
     return model, copy.deepcopy(model.state_dict())
 

@@ -29,6 +29,14 @@ class Estimate:
     epsilon_study: float | None
     sentence: str
 
+    def __str__(self) -> str:
+        run = (
+            "none"
+            if self.epsilon_run is None
+            else f"{self.epsilon_run:g} a run, {self.epsilon_study:g} the whole study"
+        )
+        return f"{self.units} models, about {self.minutes:g} minutes; epsilon: {run}\n{self.sentence}"
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
@@ -64,7 +72,7 @@ def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -
     )
     is_charged = settings.data.name == "table"
     sentence = (
-        "this study would be charged to the institutions' own ledgers"
+        "your own table: the run writes what it spends into its folder; charge it to your institution's budget"
         if is_charged
         else "public or synthetic data: tuning and repeated runs are not charged, what they would have spent is shown"
     )

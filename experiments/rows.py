@@ -13,7 +13,7 @@ from fedcredit.data.datasets import load
 from fedcredit.data.economy import generate
 from fedcredit.data.features import make_windows
 from fedcredit.data.infer import infer_schema
-from fedcredit.data.schema import Table
+from fedcredit.data.schema import Table, read_schema
 from fedcredit.data.tables import read_table
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError, TableError
@@ -67,6 +67,9 @@ def partitioned(windows: Windows, how: PartitionSettings) -> Windows:
 
 
 def _own_table(table: TableSettings) -> Table:
+    described = Path(table.path or "").with_name("table.json")
+    if table.path is not None and table.label is None and described.exists():
+        return read_table(Path(table.path), read_schema(described), encoding=table.encoding, allow_gaps=True)
     given = asdict(table)
     missing = [key for key in ("path", "label", "company") if given[key] is None]
     if missing:

@@ -54,7 +54,7 @@ def run(settings: StudySettings) -> Report:
                 f"{settings.study}: {len(units)} models, {len(windows.institutions)} institutions -> {folder.path}"
             )
             facts = _train(units, settings, place, folder, story)
-            story.tell("judging: intervals by 2,000 bootstrap draws")
+            story.tell(f"judging: intervals by {settings.evaluation.draws:,} bootstrap draws")
             predictions = read_predictions(folder.path / "units", units)
             timing = {
                 "start_seconds": start_seconds,

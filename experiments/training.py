@@ -95,7 +95,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     privacy = None
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
-        delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(min(companies))
+        delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
         privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
     return Task(
         run=unit.name,

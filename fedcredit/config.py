@@ -127,8 +127,9 @@ class PrivacySettings:
 @dataclass(frozen=True)
 class EvaluationSettings:
     """What is judged: `headline` is the split (or "validation+test") of the comparisons; `judge` the rows that the
-    one-institution arms are scored on there; `outside_mean` the institutions that means leave out; `target_rate` the default rate that calibration shifts to (null takes
-    the validation split's, or the training split's where there is none).
+    one-institution arms are scored on there; `outside_mean` the institutions that means leave out; `target_rate` the
+    default rate that calibration shifts to (null takes the validation split's, or the training split's where there is
+    none).
     """
 
     splits: tuple[str, ...] = ("validation", "test")

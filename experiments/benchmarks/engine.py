@@ -85,7 +85,7 @@ def plain_rounds(model: nn.Module, shards: Sequence[tuple[Tensor, Tensor]], *, l
             client = copy.deepcopy(model)
             optimizer = torch.optim.SGD(client.parameters(), lr=lr)
             order = torch.randperm(len(y))
-            for rows, labels in zip(x[order].split(batch), y[order].split(batch), strict=True):
+            for rows, labels in zip(torch.split(x[order], batch), torch.split(y[order], batch), strict=True):
                 optimizer.zero_grad()
                 loss = binary_cross_entropy_with_logits(client(rows).squeeze(-1), labels)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     with contextlib.redirect_stdout(sys.stderr):
         found = measure(rounds=asked.rounds, repeats=asked.repeats, ray_rounds=0 if asked.no_ray else asked.ray_rounds)
-    print(json.dumps(found, indent=None if asked.json else 1))
+    sys.stdout.write(json.dumps(found, indent=None if asked.json else 1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from fedcredit.errors import TableError
+from fedcredit.errors import ConfigError, TableError
+from fedcredit.strict import build
 
 SCHEMA_VERSION = 1
 
@@ -104,6 +106,28 @@ class Schema:
     def as_dict(self) -> dict[str, Any]:
         """The content of `table.json`."""
         return {"schema": SCHEMA_VERSION, **asdict(self), "lineage": dict(self.lineage), "schema_sha256": self.sha256}
+
+
+def read_schema(path: Path) -> Schema:
+    """The schema that a `table.json` holds.
+
+    Raises:
+        TableError: the file cannot be read, or is not a table.json of this version.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version, digest = raw.pop("schema"), raw.pop("schema_sha256")
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise TableError(
+            str(path), found="no table.json", expected="the file that stands beside data.parquet"
+        ) from None
+    try:
+        schema = build(Schema, raw, where=path.name)
+    except ConfigError as fault:
+        raise TableError(fault.where, found=fault.found, expected=fault.expected, hint=fault.hint) from None
+    if version != SCHEMA_VERSION or digest != schema.sha256:
+        raise TableError(str(path), found="another version or digest", expected=f"schema {SCHEMA_VERSION}, unchanged")
+    return schema
 
 
 @dataclass(frozen=True)

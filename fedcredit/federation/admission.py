@@ -13,6 +13,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 
 from fedcredit.errors import FedCreditError
+from fedcredit.federation.arrays import record_of
 from fedcredit.federation.messages import ARRAYS, EXAMPLES, MAX_EXAMPLES, METRICS, SCORE_BINS
 
 # The reasons that our own ClientApp sends; any other text stays where it came from.
@@ -82,7 +83,7 @@ def admit(reply: Message, reference: Reference) -> Admitted | Quarantined:
         return counts
     # Only what a strategy needs: keys that differ between replies would make Flower skip the whole round, and some
     # strategies match arrays by their place and not by their name.
-    ordered = ArrayRecord({name: arrays[name] for name in reference.arrays})
+    ordered = record_of({name: arrays[name] for name in reference.arrays})
     reply.content = RecordDict({ARRAYS: ordered, METRICS: MetricRecord({EXAMPLES: plain[EXAMPLES]})})
     return Admitted(reply, plain, counts)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from fedcredit.errors import ConfigError, FederationError
 from fedcredit.evaluation.counts import auc_of_counts
 from fedcredit.federation import checkpoint
 from fedcredit.federation.admission import Admitted, Quarantined, Reference, admit, validation_counts
+from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import FreeNodes, Member
 from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, Task
@@ -265,9 +266,9 @@ def _mean_loss(good: dict[str, Admitted]) -> float | None:
 
 def to_record(arrays: Arrays) -> ArrayRecord:
     """The arrays as they travel."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(value)) for name, value in arrays.items()})
+    return record_of({name: encode(value) for name, value in arrays.items()})
 
 
 def _to_arrays(record: ArrayRecord, *, like: Arrays) -> dict[str, NDArray[Any]]:
     # FedAdam's step is float64 under numpy 2; a model keeps the dtype it started with.
-    return {name: record[name].numpy().astype(value.dtype, copy=False) for name, value in like.items()}
+    return {name: decode(record[name]).astype(value.dtype, copy=False) for name, value in like.items()}

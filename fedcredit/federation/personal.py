@@ -50,8 +50,10 @@ def load_shared(model: nn.Module, arrays: Mapping[str, NDArray[Any]], *, share: 
 
 def load_head(folder: Path, model: nn.Module, *, share: Share, before: int) -> None:
     """The institution's own head as it was after the last round before round `before`, if it has one."""
+    if share == "all":
+        return
     heads = [path for path in sorted(folder.glob("head-*.safetensors")) if _round_of(path) < before]
-    if share == "body" and heads:
+    if heads:
         model.load_state_dict(load_file(heads[-1]), strict=False)
 
 

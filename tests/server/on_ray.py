@@ -24,7 +24,8 @@ def order_of(run: str, *, quorum: int = 3) -> Order:
     """Two rounds of FedAdam on a small LSTM."""
     task = make_task(run=run, model=ModelSettings("lstm", hidden=4))
     strategy = {"_target_": "flwr.serverapp.strategy.FedAdam", "eta": 0.05}
-    return make_order(task, strategy=strategy, rounds=2, quorum=quorum, deadline_seconds=60.0, wait_seconds=90.0 if quorum == 3 else 3.0)
+    wait = 90.0 if quorum == 3 else 3.0  # Ray's workers import torch before they answer
+    return make_order(task, strategy=strategy, rounds=2, quorum=quorum, deadline_seconds=60.0, wait_seconds=wait)
 
 
 if __name__ == "__main__":
