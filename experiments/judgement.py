@@ -105,7 +105,7 @@ def summary(report: Report) -> str:
     for row in report.headline.to_dict("records"):
         privacy = "no DP" if pd.isna(row["epsilon"]) else f"eps {row['epsilon']:g}"
         interval = f"{row['point']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if pd.notna(row["point"]) else "too few"
-        lines.append(f"{row['name']:44} {row['split']:16} {privacy:8} {interval}")
+        lines.append(f"{row['name']:30} {row['method']:12} {row['split']:16} {privacy:8} {interval}")
     for target in report.data["targets"]:
         measured = "-" if target["measured"] is None else f"{target['measured']:.4g}"
         lines.append(

@@ -46,11 +46,12 @@ def write_bundle(
     time = settings.data.length
     inputs = inputs_of(table.schema) + (("present",) if time > 1 else ())
     found = facts[unit]
+    recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
     return write(
         folder.path / "model",
         Bundle(
             study=settings.study,
-            settings=settings.model,
+            settings=recipe.model or settings.model,
             time=time,
             inputs=inputs,
             schema=replace(table.schema, split=None),

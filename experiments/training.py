@@ -99,7 +99,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
     return Task(
         run=unit.name,
-        model=settings.model,
+        model=recipe.model or settings.model,
         features=rows.features,
         time=rows.x.shape[1],
         seed=unit.seed,

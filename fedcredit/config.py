@@ -77,7 +77,7 @@ class PartitionSettings:
 @dataclass(frozen=True)
 class Recipe:
     """How one arm trains. `strategy` is a constructor of flwr.serverapp.strategy in YAML; clip, sample_rate and steps
-    count under privacy only; `personal` fine-tunes the final model at each institution.
+    count under privacy only; `personal` fine-tunes the final model at each institution; `model` is another than the study's.
     """
 
     method: str = "fedavg"
@@ -92,6 +92,7 @@ class Recipe:
     steps: int = 1
     personal: LocalSettings | None = None
     personal_mu: float = 0.0
+    model: ModelSettings | None = None
 
     def __post_init__(self) -> None:
         target = str(self.strategy.get("_target_", ""))

@@ -52,7 +52,7 @@ def as_config(text: str) -> ConfigRecord:
 def code_of(reply: Message) -> str:
     assert reply.has_error()
     assert reply.error.code == 2
-    return reply.error.reason
+    return str(reply.error.reason)
 
 
 ALTERED: dict[str, dict[str, Any]] = {

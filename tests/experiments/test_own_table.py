@@ -82,7 +82,7 @@ def test_a_gb18030_csv_becomes_a_report_with_the_banks_names(study: Study, tmp_p
     assert (tmp_path / "runs/quickstart/latest").resolve() == folder
     assert json.loads((folder / "status.json").read_text())["state"] == "succeeded"
     rows = report_in(tmp_path)["rows"]
-    assert {*BANKS, "all"} <= {row["institution"] for row in rows}  # type: ignore[attr-defined, index]
+    assert {*BANKS, "all"} <= {row["institution"] for row in rows}  # type: ignore[attr-defined]
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert predictions["company"].str.startswith("0091").all(), "an id keeps its leading zeros"
     assert predictions["p"].between(0, 1).all()

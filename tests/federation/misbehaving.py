@@ -30,7 +30,7 @@ class Misbehaving:
 
 def grid_of(nodes: Nodes, answers: dict[str, Answer] | None = None, *, kind: str = "train") -> InProcessGrid:
     """A grid of the nodes; those named in `answers` misbehave."""
-    served: ClientApp = Misbehaving(answers, kind=kind) if answers else app  # type: ignore[assignment]
+    served: ClientApp = Misbehaving(answers, kind=kind) if answers else app
     return InProcessGrid(served, nodes.configs)
 
 

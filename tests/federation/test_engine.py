@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
+from safetensors.numpy import save_file
 
 from clients.app import app
 from clients.training import batch_order
@@ -189,7 +191,7 @@ class _Failing(InProcessGrid):
                 raise RuntimeError("away")
             return app(message, context)
 
-        super().__init__(serve, banks.configs)  # type: ignore[arg-type]
+        super().__init__(serve, banks.configs)
 
 
 def test_when_too_many_are_late_the_round_fails_and_says_that_it_was_the_deadline(nodes: MakeNodes) -> None:
@@ -282,7 +284,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_round_before_and_the_run_can_be_
 ) -> None:
     banks, folder = nodes(3), tmp_path / "checkpoint"
     whole = conduct(grid_of(banks), make_order(rounds=3))
-    save, calls = checkpoint.save_file, []
+    save, calls = save_file, []
 
     def full(*arguments: Any) -> None:
         calls.append(arguments)
@@ -297,14 +299,28 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_round_before_and_the_run_can_be_
     assert_bit_equal(conduct(grid_of(banks), make_order(rounds=3, checkpoints=folder)).state.arrays, whole.state.arrays)
 
 
+def test_a_checkpoint_that_cannot_grow_is_an_error_of_ours_and_leaves_no_draft(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks, folder = nodes(3), tmp_path / "checkpoint"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file beyond 100 bytes
+        with pytest.raises(CheckpointError, match="File too large"):
+            conduct(grid_of(banks), make_order(rounds=2, checkpoints=folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(folder.iterdir()) == []
+
+
 def test_select_best_keeps_the_model_of_the_best_validation_round(nodes: MakeNodes) -> None:
     banks = nodes(3)
-    order = {"rounds": 14, "strategy": {"_target_": "flwr.serverapp.strategy.FedAdam", "eta": 0.5}}
+    order: dict[str, Any] = {"rounds": 14, "strategy": {"_target_": "flwr.serverapp.strategy.FedAdam", "eta": 0.5}}
     last = conduct(grid_of(banks), make_order(**order))
     best = conduct(grid_of(banks), make_order(**order, select="best"))
     aucs = [record.validation_auc for record in best.state.history]
     assert None not in aucs
-    assert best.state.best_round == 1 + int(np.argmax(aucs))
+    assert best.state.best_round == 1 + aucs.index(max(aucs))  # type: ignore[type-var]
     assert validation_auc(banks, best.state.arrays) == max(aucs) == best.state.best_auc  # type: ignore[type-var]
     assert validation_auc(banks, last.state.arrays) == aucs[-1]
     assert aucs[-1] != max(aucs), "choose a rate for which the last round is not the best"  # type: ignore[type-var]
@@ -436,11 +452,11 @@ def test_a_grid_without_nodes_is_given_up_after_the_wait() -> None:
 @pytest.mark.parametrize("name", ["rounds", "quorum"])
 def test_a_plan_without_rounds_or_quorum_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"federation.{name}: found 0"):
-        RoundPlan(**{name: 0})
+        RoundPlan(**{name: 0})  # type: ignore[arg-type]
 
 
 def test_the_engine_says_which_round_had_no_aggregate(nodes: MakeNodes) -> None:
-    class Mute(FedAvg):
+    class Mute(FedAvg):  # type: ignore[misc]
         def aggregate_train(self, server_round: int, replies: Any) -> tuple[None, None]:
             return None, None
 

@@ -49,4 +49,4 @@ def test_a_strategy_that_flower_does_not_know_is_an_error_of_ours(constructor: d
 def test_a_constructor_inside_an_argument_is_not_called() -> None:
     inner = {"_target_": "builtins.exit"}
     strategy = strategy_of({"_target_": "flwr.serverapp.strategy.FedAvg", "weighted_by_key": inner})
-    assert dict(strategy.weighted_by_key) == inner  # type: ignore[attr-defined]
+    assert dict(strategy.weighted_by_key) == inner

@@ -45,6 +45,22 @@ def weights_in(run: Path) -> dict[str, dict[str, bytes]]:
     return {path.name: {name: value.tobytes() for name, value in load_file(path).items()} for path in files}
 
 
+def wait_for_rounds(process: subprocess.Popen[bytes], folder: Path, *, more_than: int, units: int) -> Path:
+    """The run, once it has finished `units` units and holds more checkpoints than before."""
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        assert process.poll() is None, "it was over before it could be cut"
+        run = run_of(folder)
+        if run is not None and len(rounds_in(run)) > more_than and len(list(run.glob("units/*.json"))) >= units:
+            return run
+        time.sleep(0.01)
+    raise TimeoutError((folder / "out.txt").read_text())
+
+
+def status_of(run: Path) -> str:
+    return str(json.loads((run / "status.json").read_text())["state"])
+
+
 @pytest.mark.slow
 def test_a_killed_study_is_resumed_to_the_same_weights(tmp_path: Path) -> None:
     finish(tmp_path / "whole", *STUDY)
@@ -52,32 +68,22 @@ def test_a_killed_study_is_resumed_to_the_same_weights(tmp_path: Path) -> None:
     assert whole is not None
 
     cut = tmp_path / "cut"
-    done: list[str] = []
-    for number in range(3):  # killed twice: inside the first unit, then inside a later one
-        run = run_of(cut)
-        process = start(cut, *(STUDY if run is None else ["study", "resume", str(run)]))
-        if number == 2:
-            assert process.wait(timeout=200) == 0, (cut / "out.txt").read_text()
-            break
-        give_up = time.monotonic() + 120
-        before = set(rounds_in(run)) if run else set()
-        while process.poll() is None and time.monotonic() < give_up:
-            run = run_of(cut)
-            if (
-                run is not None
-                and len(set(rounds_in(run)) - before) >= 2
-                and (number == 0 or list(run.glob("units/*.json")))
-            ):
-                break
-            time.sleep(0.01)
-        assert process.poll() is None, "it was over before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert run is not None
-        assert json.loads((run / "status.json").read_text())["state"] == "running"
-        assert len(list(run.glob("units/*.json"))) < 5
-        assert not (cut / "runs/quickstart/latest").exists()
-        done += rounds_in(run)
+    first = start(cut, *STUDY)
+    run = wait_for_rounds(first, cut, more_than=0, units=0)
+    os.kill(first.pid, signal.SIGKILL)  # inside the first unit
+    first.wait()
+    assert status_of(run) == "running"
+    assert not (cut / "runs/quickstart/latest").exists()
+
+    second = start(cut, "study", "resume", str(run))
+    wait_for_rounds(second, cut, more_than=len(rounds_in(run)), units=1)
+    finish(cut, "study", "stop", str(run))  # inside a later one
+    assert second.wait(timeout=60) == 1
+    assert status_of(run) == "interrupted"
+    assert (cut / "out.txt").read_text().splitlines()[-1] == "stopped"
+    assert 1 <= len(list(run.glob("units/*.json"))) < 5
+
+    finish(cut, "study", "resume", str(run))
     resumed = run_of(cut)
     assert resumed is not None
     assert len(list(cut.glob("runs/quickstart/*Z"))) == 1

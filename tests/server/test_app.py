@@ -39,5 +39,5 @@ def test_everybody_can_make_the_first_model_from_the_task() -> None:
 def test_the_server_app_leaves_its_result_in_the_outbox(nodes: MakeNodes) -> None:
     outbox: list[Conducted] = []
     server_app = app_for(make_order(rounds=1), outbox, lambda record: None)
-    server_app(InProcessGrid(app, nodes(3).configs), context=None)  # type: ignore[arg-type]
+    server_app(InProcessGrid(app, nodes(3).configs), context=None)
     assert [done.state.round for done in outbox] == [1]
