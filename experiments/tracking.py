@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def write_bundle(
     inputs = inputs_of(table.schema) + (("present",) if time > 1 else ())
     found = facts[unit]
     recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+    shutil.rmtree(folder.path / "model", ignore_errors=True)  # of this run, before it was resumed
     return write(
         folder.path / "model",
         Bundle(

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -107,16 +107,16 @@ class Stopwatch:
     """Seconds of rounds of both sides, one after the other: the plain loop takes its turn between two of ours."""
 
     plain: Iterator[None]
-    engine_seconds: list[float] = field(default_factory=list)
-    checkpoint_seconds: list[float] = field(default_factory=list)
     plain_seconds: list[float] = field(default_factory=list)
+    round_seconds: list[float] = field(default_factory=list)
+    checkpointed_seconds: list[float] = field(default_factory=list)
     began: float = 0.0
 
     def take_turns(self, record: RoundRecord) -> None:
-        """Note our round that just ended, checkpoint included; time one of the plain loop; start on our next."""
+        """Note our round that just ended, without and with its checkpoint; time one of the plain loop."""
         ended = time.perf_counter()
-        self.engine_seconds.append(ended - self.began)
-        self.checkpoint_seconds.append(ended - self.began - record.seconds)
+        self.round_seconds.append(record.seconds)
+        self.checkpointed_seconds.append(ended - self.began)
         next(self.plain)
         self.began = time.perf_counter()
         self.plain_seconds.append(self.began - ended)
@@ -155,11 +155,11 @@ def on_ray(job: Job, folder: Path) -> tuple[list[float], float]:
     path = folder / "nodes.json"
     path.write_text(json.dumps(job.nodes))
     os.environ[NODES_FILE] = str(path)
-    ended = [time.perf_counter()]
-    order = replace(job.order, checkpoints=folder / "ray")
-    conduct_on_ray(order, client_app, nodes=len(job.nodes), on_round=lambda record: ended.append(time.perf_counter()))
-    seconds = [after - before for before, after in pairwise(ended)]
-    return seconds[1:], seconds[0]
+    began, ended = time.perf_counter(), list[float]()
+    conducted = conduct_on_ray(
+        job.order, client_app, nodes=len(job.nodes), on_round=lambda record: ended.append(time.perf_counter())
+    )
+    return [record.seconds for record in conducted.state.history[1:]], ended[0] - began
 
 
 def measure(*, rounds: int, repeats: int, ray_rounds: int) -> dict[str, Any]:
@@ -175,35 +175,43 @@ def measure(*, rounds: int, repeats: int, ray_rounds: int) -> dict[str, Any]:
         warm, _, _ = alternated(job.with_rounds(WARM_UP), grid, folder=folder / "warm-up")
         runs = [alternated(job, grid, folder=folder / f"repeat-{number}") for number in range(repeats)]
         ray, ray_start = on_ray(job.with_rounds(ray_rounds + 1), folder) if ray_rounds else ([], None)
-    plain = [seconds for watch, _, _ in runs for seconds in watch.plain_seconds]
-    ours = [seconds for watch, _, _ in runs for seconds in watch.engine_seconds]
-    saving = [seconds for watch, _, _ in runs for seconds in watch.checkpoint_seconds]
-    training = [whole - saved for whole, saved in zip(ours, saving, strict=True)]
-    ratios = [median(watch.engine_seconds) / median(watch.plain_seconds) for watch, _, _ in runs]
     _, plain_net, arrays = runs[-1]
     whence = origin(job.settings)
     return {
         "start_seconds": round(start_seconds, 3),
-        "round_seconds": {
-            "plain_loop": round(median(plain), 4),
-            "inprocess": round(median(ours), 4),
-            "ray": round(median(ray), 4) if ray else None,
-        },
+        **in_turns([watch for watch, _, _ in runs], ray),
         "clients": len(job.nodes),
         f"auc_{rounds}_rounds": round(auc_of(job, arrays), 4),
-        "ratio_inprocess_to_plain": round(median(ours) / median(plain), 3),
-        "ratio_without_checkpoint": round(median(training) / median(plain), 3),
-        "ratio_by_repeat": [round(min(ratios), 3), round(max(ratios), 3)],
         f"auc_{rounds}_rounds_plain_loop": round(auc_of_plain(job, plain_net), 4),
-        "first_round_seconds": round(warm.engine_seconds[0], 3),
+        "first_round_seconds": round(warm.round_seconds[0], 3),
         "ray_start_seconds": None if ray_start is None else round(ray_start, 2),
-        "checkpoint_seconds": round(median(saving), 4),
         "repeats": repeats,
         "rounds": rounds,
         "ray_rounds": ray_rounds,
         "torch_threads": torch.get_num_threads(),
         "machine": whence["machine"],
         "commit": whence["git_sha"],
+    }
+
+
+def in_turns(watches: Sequence[Stopwatch], ray: Sequence[float]) -> dict[str, Any]:
+    """Medians over all rounds of all repeats, and our rounds as a multiple of the plain loop's."""
+    plain = median(chain.from_iterable(watch.plain_seconds for watch in watches))
+    ours = median(chain.from_iterable(watch.round_seconds for watch in watches))
+    kept = median(chain.from_iterable(watch.checkpointed_seconds for watch in watches))
+    by_repeat = [median(watch.round_seconds) / median(watch.plain_seconds) for watch in watches]
+    return {
+        "round_seconds": {
+            "plain_loop": round(plain, 4),
+            "inprocess": round(ours, 4),
+            "ray": round(median(ray), 4) if ray else None,
+            "inprocess_with_checkpoint": round(kept, 4),
+        },
+        "ratio": {
+            "inprocess": round(ours / plain, 3),
+            "inprocess_with_checkpoint": round(kept / plain, 3),
+            "inprocess_by_repeat": [round(ratio, 3) for ratio in by_repeat],
+        },
     }
 
 
