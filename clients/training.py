@@ -8,12 +8,21 @@ import torch
 from torch import nn
 
 from clients.institution import Institution
-from fedcredit.errors import PolicyRefused
+from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
 from fedcredit.privacy.dpsgd import fit_private
-from fedcredit.privacy.spend import charge
+from fedcredit.privacy.spend import charge, read_spend
+
+
+def reserved_rounds(rounds: int) -> int:
+    """How many repeats after a crash the noise of a private run covers beyond its plan; a short run has none.
+
+    >>> reserved_rounds(1), reserved_rounds(10), reserved_rounds(300)
+    (0, 1, 6)
+    """
+    return max(1, rounds // 50) if rounds >= 10 else 0
 
 
 def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: int, proximal_mu: float) -> float:
@@ -25,17 +34,24 @@ def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: in
 def train_private(model: nn.Module, here: Institution, task: Task, *, terms: PrivacyTerms, number: int) -> None:
     """One round of DP-SGD over companies, in place; charged on disk before the first row is touched.
 
+    The noise covers a few rounds more than planned: a round that a crash repeats is charged again (both of
+    its updates may have left), and the run still ends within its epsilon. Whatever asks for more is refused.
+
     Raises:
         PolicyRefused: the task's delta is too large for the number of companies here.
+        BudgetSpent: the run has already charged its rounds and the reserve.
     """
     largest = delta_for(here.companies)
     if terms.delta > largest:
         raise PolicyRefused("task.privacy.delta", found=f"{terms.delta:g}", expected=f"at most {largest:g} here")
-    noise = solve_noise(
-        terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * terms.rounds
-    )
+    most = terms.rounds + reserved_rounds(terms.rounds)
+    noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
     step = Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps)
-    charge(here.folder(task.run), step, number=number)
+    folder = here.folder(task.run)
+    spent = read_spend(folder)
+    if len(spent) >= most or any(before != step for before in spent):
+        raise BudgetSpent(f"run at {here.name}", found=f"{len(spent)} rounds charged", expected=f"at most {most} alike")
+    charge(folder, step, number=number)
     fit_private(
         model,
         here.train.x,

@@ -18,6 +18,8 @@ from fedcredit.data.tables import read_table
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError, TableError
 
+RESERVED = {"all", "pooled", "mean", "each"}
+
 
 def table_of(data: DataSettings) -> Table:
     """The table that the settings name.
@@ -89,6 +91,10 @@ def _own_table(table: TableSettings) -> Table:
 def _check_institutions(windows: Windows) -> None:
     if not windows.institutions:
         raise TableError("institutions", found="none", expected="at least one")
+    reserved = sorted(RESERVED & set(windows.institutions))
+    if reserved and len(windows.institutions) > 1:
+        hint = "reports use these words for themselves; rename the institution"
+        raise TableError(f"institution {reserved[0]!r}", found="a reserved name", expected="another", hint=hint)
     for name in windows.institutions:
         labels = windows.y[(windows.institution == name) & (windows.split == "train")]
         hint = f"merge it with another, or leave it out: data.exclude=['{name}']"

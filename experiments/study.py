@@ -13,9 +13,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
@@ -29,8 +32,9 @@ from experiments.workplace import Workplace
 from fedcredit.config import StudySettings, load
 from fedcredit.data.schema import Table
 from fedcredit.data.windows import Windows
-from fedcredit.errors import FedCreditError
+from fedcredit.errors import FedCreditError, RunError
 from fedcredit.evaluation.report import Report
+from server.app import strategy_of
 
 __all__ = ["Estimate", "dry_run", "load", "run"]
 
@@ -44,6 +48,9 @@ def run(settings: StudySettings) -> Report:
     began = time.perf_counter()
     windows, table = _rows(settings)
     units = units_of(settings, windows.institutions, has_incumbent="incumbent" in windows.about)
+    for one in units:
+        recipe = settings.recipe_for(one.arm, is_private=one.epsilon is not None, method=one.method)
+        strategy_of(recipe.strategy)  # a wrong argument is found now
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     place = Workplace.build(folder.path / "work", windows, label_definition=label)
@@ -63,26 +70,24 @@ def run(settings: StudySettings) -> Report:
             }
             whence = origin(settings)
             report = judge(settings, windows, predictions, facts, folder=folder, timing=timing, origin=whence)
-            unit = candidate(units)
-            if unit is not None:
-                write_bundle(
-                    unit,
-                    settings,
-                    table,
-                    facts,
-                    folder=folder,
-                    origin=whence,
-                    prevalence=prevalence_of(settings, windows),
-                )
+            offered = candidate(units)
+            if offered is not None:
+                known = prevalence_of(settings, windows)
+                write_bundle(offered, settings, table, facts, folder=folder, origin=whence, prevalence=known)
             if settings.tracking.mlflow:
                 story.tell("registering the candidate in MLflow")
-                track(settings, table, facts, folder=folder, unit=unit, origin=whence)
+                track(settings, table, facts, folder=folder, unit=offered, origin=whence)
     except KeyboardInterrupt:
         folder.write_status("interrupted", units=len(units))
         raise
     except FedCreditError as fault:
         folder.write_status("failed", error=fault.code)
         raise
+    except (OSError, SafetensorError, BrokenProcessPool) as fault:
+        hint = f"mend it and go on with: fedcredit study resume {folder.path}"
+        found = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else type(fault).__name__
+        folder.write_status("failed", error="run")
+        raise RunError(str(folder.path), found=found, expected="room on the disk, and workers", hint=hint) from fault
     shutil.rmtree(place.folder, ignore_errors=True)
     folder.write_status("succeeded", units=len(units), done=len(units))
     folder.point_latest()

@@ -138,7 +138,7 @@ def _order(
     unit: Unit, settings: StudySettings, recipe: Recipe, place: Workplace, *, members: list[str], folder: Path
 ) -> Order:
     held = settings.federation
-    quorum = len(members) if held.quorum is None or unit.arm != "federated" else held.quorum
+    quorum = len(members) // 2 + 1 if held.quorum is None or unit.arm != "federated" else held.quorum
     if held.quorum is not None and held.quorum > len(place.institutions):
         raise ConfigError(
             "federation.quorum",

@@ -60,4 +60,6 @@ class Workplace:
 
 @lru_cache(maxsize=4)
 def _load(path: Path) -> Windows:
-    return replace(load(path), about=pd.read_parquet(path.with_name("about.parquet")))
+    rows = load(path)
+    # A frame without columns comes back from Parquet without rows.
+    return replace(rows, about=pd.read_parquet(path.with_name("about.parquet")).reindex(range(len(rows))))

@@ -56,6 +56,9 @@ def main(args: list[str] | None = None) -> None:
         program.main(words, standalone_mode=False)
     except FedCreditError as fault:
         sys.exit(_say(fault.as_dict(), as_json="--json" in words, code=fault.exit_code))
+    except click.exceptions.NoArgsIsHelpError as fault:
+        click.echo(fault.ctx.get_help() if fault.ctx else "", err=True)
+        sys.exit(2)
     except click.ClickException as fault:
         said: dict[str, Any] = {"error": "UsageError", "where": "command line", "found": fault.format_message()}
         sys.exit(

@@ -18,13 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedcredit.data.economy import EconomySettings
+from fedcredit.data.windows import SPLITS
 from fedcredit.errors import ConfigError
+from fedcredit.evaluation.changes import Terms
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.train import LocalSettings
 from fedcredit.strict import build
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Arm = Literal["local", "best_alone", "federated", "pooled", "incumbent"]
+LARGEST_DELTA = 1e-5  # contracts: at most min(1e-5, 1/(10 n))
 STRATEGIES = "flwr.serverapp.strategy."
 
 
@@ -77,7 +80,8 @@ class PartitionSettings:
 @dataclass(frozen=True)
 class Recipe:
     """How one arm trains. `strategy` is a constructor of flwr.serverapp.strategy in YAML; clip, sample_rate and steps
-    count under privacy only; `personal` fine-tunes the final model at each institution; `model` is another than the study's.
+    count under privacy only; `personal` fine-tunes the final model at each institution; `model` is another than the
+    study's.
     """
 
     method: str = "fedavg"
@@ -98,11 +102,16 @@ class Recipe:
         target = str(self.strategy.get("_target_", ""))
         if not target.startswith(STRATEGIES) or "." in target.removeprefix(STRATEGIES):
             raise ConfigError("recipe.strategy", found=f"_target_ {target!r}", expected=f"a class of {STRATEGIES}*")
+        for name, low, high in (("rounds", 1, 100_000), ("steps", 1, 100_000), ("clip", 1e-9, 1e6)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"recipe.{name}", found=f"{getattr(self, name)}", expected=f"{low:g} to {high:g}")
+        if not 0 < self.sample_rate <= 1:
+            raise ConfigError("recipe.sample_rate", found=f"{self.sample_rate}", expected="above 0, at most 1")
 
 
 @dataclass(frozen=True)
 class FederationSettings:
-    """How rounds are held; a quorum of null asks for every institution."""
+    """How rounds are held; a quorum of null is a majority of the institutions."""
 
     engine: Literal["inprocess", "ray"] = "inprocess"
     quorum: int | None = None
@@ -123,6 +132,8 @@ class PrivacySettings:
         for epsilon in self.epsilons:
             if epsilon is not None and not 0 < epsilon < 1000:
                 raise ConfigError("privacy.epsilons", found=f"{epsilon}", expected="above 0, or null for no privacy")
+        if self.delta is not None and not 0 < self.delta <= LARGEST_DELTA:
+            raise ConfigError("privacy.delta", found=f"{self.delta}", expected=f"above 0, at most {LARGEST_DELTA:g}")
 
 
 @dataclass(frozen=True)
@@ -254,6 +265,16 @@ def _check(settings: StudySettings) -> None:
         if key.removesuffix("_private") not in named:
             expected = ", ".join(sorted(named)) + ", each also with _private"
             raise ConfigError("recipes", found=f"unknown key {key!r}", expected=expected)
+    unknown = set(settings.evaluation.headline.split("+")) - set(settings.evaluation.splits)
+    if unknown or not set(settings.evaluation.splits) <= set(SPLITS):
+        scored = ", ".join(settings.evaluation.splits)
+        found = f"{settings.evaluation.headline!r} of splits {scored}"
+        raise ConfigError("evaluation.headline", found=found, expected=f"some of {', '.join(SPLITS)}, joined by +")
+    Terms(settings.gain.approval_rate, settings.gain.average_loan, settings.gain.lgd)  # refuses what makes no sense
+    if settings.federation.quorum is not None and settings.federation.quorum < 1:
+        raise ConfigError("federation.quorum", found=str(settings.federation.quorum), expected="at least 1")
+    if settings.partition.n < 1:
+        raise ConfigError("partition.n", found=str(settings.partition.n), expected="at least 1")
     if settings.data.length < 1:
         raise ConfigError("data.length", found=str(settings.data.length), expected="at least 1 period")
 

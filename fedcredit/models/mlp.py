@@ -16,7 +16,7 @@ class MLP(nn.Module):
 
     def __init__(self, *, time: int, features: int, widths: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Flatten()]
+        layers: list[nn.Module] = []
         before = time * features
         for width in widths:
             layers += [nn.Linear(before, width), nn.ReLU()]
@@ -28,5 +28,5 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n,) of windows x (n, time, features)."""
-        logits: Tensor = self.head(self.body(x))
+        logits: Tensor = self.head(self.body(x.flatten(1)))
         return logits.squeeze(-1)

@@ -43,12 +43,20 @@ def charge(folder: Path, step: Step, *, number: int) -> None:
 
 
 def read_spend(folder: Path) -> list[Step]:
-    """Every charged round, oldest first; a torn line (a crash while writing, so before training) is left out."""
+    """Every charged round, oldest first; a torn line (a crash while writing, so before training) is left out.
+
+    Raises:
+        CheckpointError: the file is there and cannot be read; what was spent is then unknown, so nothing may train.
+    """
     path = folder / SPEND_FILE
     if not path.exists():
         return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as fault:
+        raise CheckpointError(str(path), found=type(fault).__name__, expected="the lines that were charged") from fault
     steps = []
-    for line in path.read_text().splitlines():
+    for line in text.splitlines():
         try:
             fields = json.loads(line)
         except ValueError:
