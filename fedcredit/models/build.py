@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,9 +22,7 @@ class ModelSettings:
 
     kind: `logistic` (flattened window), `mlp` (`layers` hidden layers of width `hidden`, then one of `second_hidden`
     where that is above 0) or `lstm` (`layers` stacked layers of `hidden` units). dropout: share of hidden units that
-    training leaves out. base_rate: a publicly known default rate, at which an untrained model starts (its head's bias
-    is the rate's log-odds); under privacy the noise then need not hide the finding of it. None starts as torch does.
-
+    training leaves out.
     >>> ModelSettings("lstm", hidden=16).hidden
     16
     """
@@ -35,7 +32,6 @@ class ModelSettings:
     layers: int = 1
     dropout: float = 0.0
     second_hidden: int = 0
-    base_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -49,8 +45,6 @@ class ModelSettings:
                 raise ConfigError(f"model.{name}", found=repr(value), expected=f"a whole number, {least} or more")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError("model.dropout", found=repr(self.dropout), expected="a share from 0 to below 1")
-        if self.base_rate is not None and not 0.0 < self.base_rate < 1.0:
-            raise ConfigError("model.base_rate", found=repr(self.base_rate), expected="a share between 0 and 1")
         if self.second_hidden and self.kind != "mlp":
             raise ConfigError(
                 "model.second_hidden",
@@ -71,16 +65,9 @@ def build(settings: ModelSettings, *, features: int, time: int, seed: int) -> nn
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _module(settings, features=features, time=time)
-    if settings.base_rate is not None:
-        nn.init.constant_(model.head.bias, math.log(settings.base_rate / (1 - settings.base_rate)))
-    return model
-
-
-def _module(settings: ModelSettings, *, features: int, time: int) -> Logistic | MLP | LSTM:
-    if settings.kind == "logistic":
-        return Logistic(time=time, features=features)
-    if settings.kind == "mlp":
-        widths = [settings.hidden] * settings.layers + [settings.second_hidden] * (settings.second_hidden > 0)
-        return MLP(time=time, features=features, widths=widths, dropout=settings.dropout)
-    return LSTM(features=features, hidden=settings.hidden, layers=settings.layers, dropout=settings.dropout)
+        if settings.kind == "logistic":
+            return Logistic(time=time, features=features)
+        if settings.kind == "mlp":
+            widths = [settings.hidden] * settings.layers + [settings.second_hidden] * (settings.second_hidden > 0)
+            return MLP(time=time, features=features, widths=widths, dropout=settings.dropout)
+        return LSTM(features=features, hidden=settings.hidden, layers=settings.layers, dropout=settings.dropout)
