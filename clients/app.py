@@ -18,17 +18,18 @@ from torch import Tensor, nn
 
 from clients.institution import Institution, Rows, institution_of
 from clients.training import batch_order, train_plainly, train_private
-from fedcredit.errors import FedCreditError, TableError
+from fedcredit.errors import ConfigError, FedCreditError, PolicyRefused, TableError
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import decode, encode, record_of
-from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, SCORE_BINS, Task
+from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, MAX_ROUND, METRICS, SCORE_BINS, Task
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.accounting import epsilon_spent
 from fedcredit.privacy.spend import read_spend
 
 CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
+MAX_MU = 1e6
 log = logging.getLogger(__name__)
 app = ClientApp()
 
@@ -62,6 +63,7 @@ def describe(message: Message, context: Context) -> Message:
         "schema-sha256": here.schema_sha256,
         "label-definition": here.label_definition,
         "companies": here.companies,
+        "rows": len(here.train),
     }
     return Message(RecordDict({CONFIG: ConfigRecord(facts)}), reply_to=message)
 
@@ -79,6 +81,10 @@ def train(message: Message, context: Context) -> Message:
         metrics["loss"] = train_plainly(model, here, task, number=number, proximal_mu=_proximal_mu(message))
         metrics[EXAMPLES] = len(here.train)
     else:
+        if _proximal_mu(message):
+            raise PolicyRefused(
+                "proximal-mu", found="a proximal term, under privacy", expected="a strategy without one"
+            )
         train_private(model, here, task, terms=task.privacy, number=number)
         metrics[EXAMPLES] = here.companies
     personal.keep_head(here.folder(task.run), model, share=task.share, number=number)
@@ -89,14 +95,14 @@ def train(message: Message, context: Context) -> Message:
 @app.train("personalise")
 @coded
 def personalise(message: Message, context: Context) -> Message:
-    """Fine-tune the final model on the institution's own rows and keep it here; only the row count goes out."""
+    """Fine-tune the final model on the institution's own rows and keep it here; nothing of it goes out."""
     here, task, number = _open(message, context)
     model = _receive(message, task, here=here)
     personal.fine_tune(
         model, here.train.x, here.train.y, task=task, generator=batch_order(task, here.name, number=number)
     )
     personal.keep_model(here.folder(task.run), model)
-    return Message(RecordDict({METRICS: MetricRecord({EXAMPLES: len(here.train)})}), reply_to=message)
+    return Message(RecordDict({METRICS: MetricRecord({EXAMPLES: 1})}), reply_to=message)
 
 
 @app.evaluate()
@@ -104,7 +110,7 @@ def personalise(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Additive counts of validation scores by class; nothing where the task asks for no metrics."""
     here, task, _ = _open(message, context)
-    metrics: dict[str, int | float | list[int]] = {EXAMPLES: max(1, len(here.validation))}
+    metrics: dict[str, int | float | list[int]] = {EXAMPLES: 1}
     if task.metrics == "exact" and len(here.validation):
         metrics |= _counts(_receive(message, task, here=here), here.validation)
     return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
@@ -129,8 +135,17 @@ def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
     here, task = institution_of(context), Task.from_config(config)
     if task.features != here.features:
         raise TableError("task.features", found="another feature list", expected="the institution's own")
+    if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:
+        raise PolicyRefused("task.metrics", found="exact, under privacy", expected="none", hint="the operator decides")
+    here.bind(task)
+    return here, task, _round(config)
+
+
+def _round(config: ConfigRecord) -> int:
     number = config.get("server-round", 0)
-    return here, task, number if isinstance(number, int) else 0
+    if not isinstance(number, int) or not 0 <= number <= MAX_ROUND:
+        raise ConfigError("server-round", found="another value", expected=f"0 to {MAX_ROUND}")
+    return number
 
 
 def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
@@ -142,8 +157,8 @@ def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
     if task.share == "body":
         model.load_state_dict(initial)
     personal.load_shared(model, {name: decode(array) for name, array in arrays.items()}, share=task.share)
-    number = message.content[CONFIG].get("server-round", 0)
-    personal.load_head(here.folder(task.run), model, share=task.share, before=number if isinstance(number, int) else 0)
+    number = _round(message.content[CONFIG])
+    personal.load_head(here.folder(task.run), model, share=task.share, before=number)
     return model
 
 
@@ -164,4 +179,6 @@ def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:
 
 def _proximal_mu(message: Message) -> float:
     value = message.content[CONFIG].get("proximal-mu", 0.0)
-    return float(value) if isinstance(value, int | float) else 0.0
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_MU:
+        raise ConfigError("proximal-mu", found="another value", expected=f"0 to {MAX_MU:g}")
+    return float(value)

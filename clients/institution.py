@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedcredit.data.windows import Windows, load
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, PolicyRefused
+from fedcredit.federation.messages import Task
 
 # Flower's simulation gives a node nothing but its number; the file named here holds the node_config of each.
 NODES_FILE = "FEDCREDIT_NODES"
@@ -35,7 +37,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Institution:
-    """Who this node is: its name, its rows by split, and a folder of its own for state."""
+    """Who this node is: its name, its rows by split, and a folder of its own for state.
+
+    The operator may allow exact metrics under privacy, and a run to spend more than its plan after a crash; both are
+    for public and synthetic rows.
+    """
 
     name: str
     label_definition: str
@@ -44,11 +50,28 @@ class Institution:
     train: Rows
     validation: Rows
     state: Path
+    allows_exact_metrics: bool = False
+    allows_overspending: bool = False
 
     @property
     def companies(self) -> int:
         """How many companies the institution trains on."""
         return len(np.unique(self.train.company))
+
+    def bind(self, task: Task) -> None:
+        """Tie the run's name to its first task: a later one under the same name could ask without privacy.
+
+        Raises:
+            PolicyRefused: the run was begun with another task.
+        """
+        digest = hashlib.sha256(task.to_json().encode()).hexdigest()
+        path = self.folder(task.run) / "task.sha256"
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            draft.write_text(digest)
+            draft.replace(path)
+        elif path.read_text() != digest:
+            raise PolicyRefused("task", found="another task under the name of this run", expected="the first one")
 
     def folder(self, run: str) -> Path:
         """The state folder of one run, made on first use."""
@@ -72,14 +95,19 @@ def institution_of(context: Context) -> Institution:
     missing = [key for key in ("institution", "windows", "state", "label-definition") if key not in facts]
     if missing:
         raise ConfigError("node_config", found=f"no {', '.join(missing)}", expected="the facts of this institution")
-    return _read(*(str(facts[key]) for key in ("institution", "windows", "state", "label-definition")))
+    texts = (str(facts[key]) for key in ("institution", "windows", "state", "label-definition"))
+    return _read(*texts, facts.get("exact-metrics") is True, facts.get("overspending") is True)
 
 
 @lru_cache(maxsize=64)
-def _read(name: str, path: str, state: str, label_definition: str) -> Institution:
+def _read(
+    name: str, path: str, state: str, label_definition: str, exact_metrics: bool, overspending: bool
+) -> Institution:
     windows = load(Path(path))
     train, validation = _rows(windows, "train"), _rows(windows, "validation")
-    return Institution(name, label_definition, windows.schema_sha256, windows.features, train, validation, Path(state))
+    digest, features = windows.schema_sha256, windows.features
+    home = Path(state)
+    return Institution(name, label_definition, digest, features, train, validation, home, exact_metrics, overspending)
 
 
 def _rows(windows: Windows, split: str) -> Rows:

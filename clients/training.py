@@ -34,8 +34,9 @@ def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: in
 def train_private(model: nn.Module, here: Institution, task: Task, *, terms: PrivacyTerms, number: int) -> None:
     """One round of DP-SGD over companies, in place; charged on disk before the first row is touched.
 
-    The noise covers a few rounds more than planned: a round that a crash repeats is charged again (both of
-    its updates may have left), and the run still ends within its epsilon. Whatever asks for more is refused.
+    The noise covers a few rounds more than planned: a round that a crash repeats is charged again (both of its updates
+    may have left), and the run still ends within its epsilon. Whatever asks for more is refused, except on rows that
+    the operator declared public or synthetic: there it is charged, and shown.
 
     Raises:
         PolicyRefused: the task's delta is too large for the number of companies here.
@@ -49,8 +50,9 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
     step = Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps)
     folder = here.folder(task.run)
     spent = read_spend(folder)
-    if len(spent) >= most or any(before != step for before in spent):
-        raise BudgetSpent(f"run at {here.name}", found=f"{len(spent)} rounds charged", expected=f"at most {most} alike")
+    if len(spent) >= most and not here.allows_overspending:
+        hint = "a crash repeated more rounds than the noise covers; start the run again under another name"
+        raise BudgetSpent("run", found=f"{len(spent)} rounds charged", expected=f"at most {most}", hint=hint)
     charge(folder, step, number=number)
     fit_private(
         model,

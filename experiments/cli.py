@@ -33,6 +33,7 @@ def run_study(
     from experiments.study import dry_run as forecast
     from experiments.study import load, run
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `study stop` and a shutdown end it as Ctrl-C does
     settings = load(name, overrides or [])
     if dry_run:
         found = forecast(settings)
@@ -116,12 +117,15 @@ def show_gain(
     institution: Annotated[str | None, typer.Option(help="One institution; all where left out.")] = None,
     average_loan: Annotated[float | None, typer.Option(help="Another average loan than the run's.")] = None,
     lgd: Annotated[float | None, typer.Option(help="Another loss given default, 0..1.")] = None,
+    approval_rate: Annotated[float | None, typer.Option(help="Another approval rate, 0..1.")] = None,
     as_json: Json = False,
 ) -> None:
     """What an institution gains by joining, recomputed from the run's own predictions."""
     from experiments.judgement import replay_gain
 
-    found = replay_gain(folder, institution=institution, average_loan=average_loan, lgd=lgd)
+    found = replay_gain(
+        folder, institution=institution, average_loan=average_loan, lgd=lgd, approval_rate=approval_rate
+    )
     if as_json:
         typer.echo(json.dumps([gain.as_dict() for gain in found], ensure_ascii=False))
         return
@@ -146,14 +150,15 @@ def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")]) ->
     if status["state"] != "running":
         raise RunError(str(folder), found=f"a run that is {status['state']}", expected="a running one")
     try:
-        os.kill(int(status["pid"]), signal.SIGINT)
-    except ProcessLookupError:
-        raise RunError(
-            str(folder),
-            found="no such process any more",
-            expected="a running study",
-            hint="fedcredit study resume goes on with it",
-        ) from None
+        pid = int(status["pid"])
+        told = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another process since
+        if pid > 1 and (not told.exists() or b"stud" in told.read_bytes() or b"experiments" in told.read_bytes()):
+            os.kill(pid, signal.SIGTERM)
+            return
+    except (ProcessLookupError, ValueError):
+        pass  # said below
+    hint = f"fedcredit study resume {folder} goes on with it"
+    raise RunError(str(folder), found="no such process any more", expected="a running study", hint=hint)
 
 
 @study.command("logs")

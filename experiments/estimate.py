@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.units import Unit
+from experiments.units import Unit, study_epsilon
 from experiments.workplace import Workplace
 from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows
@@ -67,9 +67,7 @@ def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -
             recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
             seconds += kinds[kind] * recipe.rounds
     private = [e for e in settings.privacy.epsilons if e is not None]
-    trained = sum(unit.epsilon or 0.0 for unit in units if unit.arm in ("federated", "pooled")) + sum(
-        e * len(settings.seeds) for e in private if "local" in settings.arms
-    )
+    trained = study_epsilon({unit: unit.epsilon for unit in units if unit.epsilon}, windows.institutions)
     is_charged = settings.data.name == "table"
     sentence = (
         "your own table: the run writes what it spends into its folder; charge it to your institution's budget"

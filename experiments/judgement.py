@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from experiments.folder import RunFolder, read_settings
-from experiments.units import Unit
-from experiments.workplace import POOLED
+from experiments.units import Unit, study_epsilon
 from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows
+from fedcredit.errors import RunError
 from fedcredit.evaluation.gain import Gain, gains
 from fedcredit.evaluation.panel import read_panel
 from fedcredit.evaluation.report import Prevalence, Report, Spent, Target, Terms, build, rates
@@ -38,7 +38,9 @@ def judge(
 ) -> Report:
     """Write predictions.parquet and the three forms of the report into the run's folder."""
     table = folder.path / "predictions.parquet"
-    predictions.to_parquet(table, index=False)
+    draft = table.with_name(".predictions.parquet")
+    predictions.to_parquet(draft, index=False)
+    draft.replace(table)
     prevalence = prevalence_of(settings, windows)
     data = build(
         predictions,
@@ -47,7 +49,7 @@ def judge(
         seeds=settings.seeds,
         timing=timing,
         spent=_spent(facts),
-        privacy=_sentences(settings, facts),
+        privacy=_sentences(settings, facts, windows.institutions),
         targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
         rounds=_rounds(facts),
         splits=_splits(settings),
@@ -81,12 +83,25 @@ def prevalence_of(settings: StudySettings, windows: Windows) -> Prevalence:
 
 
 def replay_gain(
-    folder: Path, *, institution: str | None = None, average_loan: float | None = None, lgd: float | None = None
+    folder: Path,
+    *,
+    institution: str | None = None,
+    average_loan: float | None = None,
+    lgd: float | None = None,
+    approval_rate: float | None = None,
 ) -> list[Gain]:
     """The gain of a finished run, recomputed from its own predictions; other money terms may be given."""
     settings, report = read_settings(folder), Report.read(folder)
+    kept = folder / "predictions.parquet"
+    if not kept.exists() or hashlib.sha256(kept.read_bytes()).hexdigest() != report.data["predictions_sha256"]:
+        raise RunError(str(kept), found="another file than was judged", expected="the run's own predictions")
     usual = _terms(settings)
-    terms = replace(usual, average_loan=average_loan or usual.average_loan, lgd=usual.lgd if lgd is None else lgd)
+    terms = Terms(
+        approval_rate=usual.approval_rate if approval_rate is None else approval_rate,
+        average_loan=usual.average_loan if average_loan is None else average_loan,
+        lgd=usual.lgd if lgd is None else lgd,
+        currency=usual.currency,
+    )
     return gains(
         read_panel(report.predictions, _splits(settings)[0]),
         federated=_asked_for(settings),
@@ -150,29 +165,30 @@ def _spent(facts: Facts) -> list[Spent]:
     return found
 
 
-def _sentences(settings: StudySettings, facts: Facts) -> list[str]:
+def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str]) -> list[str]:
     """Epsilon of one run and of the whole study, in words."""
     found = []
+    private = {unit: max(fact["epsilon"].values()) for unit, fact in facts.items() if fact["epsilon"]}
     for epsilon in (e for e in settings.privacy.epsilons if e is not None):
-        mine = {unit: fact for unit, fact in facts.items() if unit.epsilon == epsilon}
-        run = [max(f["epsilon"].values()) for u, f in mine.items() if u.arm == "federated"]
-        study: dict[str, float] = {}
-        for fact in mine.values():
-            for name, spent in fact["epsilon"].items():
-                if name != POOLED:
-                    study[name] = study.get(name, 0.0) + spent
-        largest = max(run, default=0.0)
+        runs = [spent for unit, spent in private.items() if unit.arm == "federated" and unit.epsilon == epsilon]
+        if runs:
+            found.append(
+                f"Target epsilon {epsilon:g}: one federated run spent at most {max(runs):.3f} at each institution "
+                "(company-level, local noise, PRV accountant over all its rounds)."
+            )
+    if private:
         found.append(
-            f"Target epsilon {epsilon:g}: one federated run spent {largest:.3f} at each institution (company-level, "
-            "local noise, PRV accountant over all rounds); this study, with its seeds and arms, "
-            f"{max(study.values(), default=0.0):.1f} at most (basic composition)."
+            f"The study, with its seeds and private arms, spent {study_epsilon(private, institutions):.1f} at the "
+            "institution where it spent most (basic composition)."
         )
-    if found:
-        found.append(f"Metrics under privacy while training: {settings.privacy.metrics}.")
-    if settings.data.name == "table":
-        found.append("Your own table: this run kept its spend in its folder; a lifetime ledger is the node's.")
-    else:
-        found.append(NOT_CHARGED)
+        if any(unit.epsilon is None for unit in facts):
+            found.append("The arms without privacy have no bound: epsilon of the study with them is infinite.")
+        found.append("A company known to m institutions bears m times these figures; that m is yours to declare.")
+        found.append(f"Metrics while training under privacy: {settings.privacy.metrics}.")
+    own = (
+        "Your own table: this run kept its spend in its folder; keep your own account of what all runs spend together."
+    )
+    found.append(own if settings.data.name == "table" else NOT_CHARGED)
     return found
 
 
@@ -187,6 +203,8 @@ def _rounds(facts: Facts) -> list[dict[str, Any]]:
             "round": record["round"],
             "loss": record["loss"],
             "auc": record["validation_auc"],
+            "quarantined": record["quarantined"],
+            "missing": record["missing"],
         }
         for unit, fact in facts.items()
         if unit.arm == "federated" and not unit.left_out

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from fedcredit.config import DataSettings, PartitionSettings, StudySettings, TableSettings
 from fedcredit.data import partition
@@ -15,7 +16,7 @@ from fedcredit.data.features import make_windows
 from fedcredit.data.infer import infer_schema
 from fedcredit.data.schema import Table, read_schema
 from fedcredit.data.tables import read_table
-from fedcredit.data.windows import Windows
+from fedcredit.data.windows import SPLITS, Windows
 from fedcredit.errors import ConfigError, TableError
 
 RESERVED = {"all", "pooled", "mean", "each"}
@@ -41,12 +42,17 @@ def rows_of(settings: StudySettings, table: Table) -> Windows:
     Raises:
         TableError: an institution has no training rows, or one class only.
     """
-    windows = partitioned(make_windows(table, length=settings.data.length), settings.partition)
+    how = settings.partition
+    if how.by == "column" and how.column in table.frame.columns:  # any column of the table: bank, city, state
+        table = Table(table.frame, replace(table.schema, institution=how.column))
+        how = replace(how, column="institution")
+    windows = partitioned(make_windows(table, length=settings.data.length), how)
     unknown = set(settings.data.exclude) - set(windows.institutions)
     if unknown:
         raise ConfigError("data.exclude", found=", ".join(sorted(unknown)), expected=", ".join(windows.institutions))
     windows = windows.take(~np.isin(windows.institution, settings.data.exclude))
     _check_institutions(windows)
+    _check_scored(windows, settings)
     return windows
 
 
@@ -86,6 +92,25 @@ def _own_table(table: TableSettings) -> Table:
     path = Path(table.path or "")
     schema = infer_schema(path, definition=table.label_definition, **given)
     return read_table(path, schema, encoding=table.encoding, allow_gaps=table.allow_gaps)
+
+
+def _check_scored(windows: Windows, settings: StudySettings) -> None:
+    """What would only be missed after the training: rows to judge on, and the scores in use today."""
+    absent = sorted(set(settings.evaluation.splits) - set(windows.split.tolist()))
+    if absent:
+        there = [split for split in SPLITS if split in set(windows.split.tolist())]
+        hint = f"evaluation.splits=[{','.join(there)}] evaluation.headline={there[-1]}"
+        raise TableError(
+            "evaluation.splits", found=f"no rows of {', '.join(absent)}", expected="rows of each", hint=hint
+        )
+    if "incumbent" in settings.arms and "incumbent" in windows.about:
+        scores = pd.to_numeric(windows.about["incumbent"], errors="coerce")
+        wrong = ~np.isfinite(scores)
+        if wrong.any():
+            hint = "fill them, leave those companies out, or leave the incumbent out of arms"
+            first = int(wrong.argmax()) + 1
+            found = f"{int(wrong.sum())} of {len(wrong)} examples without a number, the first is example {first}"
+            raise TableError("incumbent", found=found, expected="a score for every company", hint=hint)
 
 
 def _check_institutions(windows: Windows) -> None:

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -53,7 +54,8 @@ def run(settings: StudySettings) -> Report:
         strategy_of(recipe.strategy)  # a wrong argument is found now
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
-    place = Workplace.build(folder.path / "work", windows, label_definition=label)
+    is_public = settings.data.name != "table"
+    place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public)
     start_seconds = time.perf_counter() - began
     try:
         with Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:
@@ -76,9 +78,10 @@ def run(settings: StudySettings) -> Report:
                 write_bundle(offered, settings, table, facts, folder=folder, origin=whence, prevalence=known)
             if settings.tracking.mlflow:
                 story.tell("registering the candidate in MLflow")
-                track(settings, table, facts, folder=folder, unit=offered, origin=whence)
+                track(settings, table, facts, report, folder=folder, unit=offered, origin=whence)
     except KeyboardInterrupt:
         folder.write_status("interrupted", units=len(units))
+        print(f"go on with: fedcredit study resume {folder.path}", file=sys.stderr)  # noqa: T201 - the story is over
         raise
     except FedCreditError as fault:
         folder.write_status("failed", error=fault.code)
@@ -88,7 +91,8 @@ def run(settings: StudySettings) -> Report:
         found = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else type(fault).__name__
         folder.write_status("failed", error="run")
         raise RunError(str(folder.path), found=found, expected="room on the disk, and workers", hint=hint) from fault
-    shutil.rmtree(place.folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(place.folder, ignore_errors=True)  # the rows; a resumed run lays them out again
     folder.write_status("succeeded", units=len(units), done=len(units))
     folder.point_latest()
     return report
@@ -131,14 +135,17 @@ def _train(
 
 def _timing(facts: dict[Unit, dict[str, Any]], windows: Windows) -> dict[str, Any]:
     rounds = [r["seconds"] for unit, f in facts.items() if unit.arm == "federated" for r in f["history"]]
-    longest = max((len(f["history"]) for f in facts.values()), default=0)
+    longest = max((len(f["history"]) for unit, f in facts.items() if unit.arm == "federated"), default=0)
     median = sorted(rounds)[len(rounds) // 2] if rounds else None
     return {"round_seconds_median": median, "rounds": longest, "clients": len(windows.institutions)}
 
 
 def _git_sha() -> str:
     found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return found.stdout.strip() or "unknown"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from fedcredit.config import StudySettings
 from fedcredit.data.features import inputs_of
 from fedcredit.data.schema import Table
 from fedcredit.evaluation.calibration import Prevalence
+from fedcredit.evaluation.report import Report
 from fedcredit.models.bundle import Bundle, PriorShift, write
 from fedcredit.registry import Registry, Version
 
@@ -60,8 +63,8 @@ def write_bundle(
             weights=load_file(weights),
             config_sha256=origin["config_sha256"],
             git_sha=origin["git_sha"],
-            roster=tuple(found["history"][-1]["institutions"]),
-            calibration=PriorShift(prevalence.train["all"], prevalence.target["all"]),
+            roster=tuple(sorted({name for record in found["history"] for name in record["institutions"]})),
+            calibration=_calibration(unit, prevalence),
             epsilon=max(found["epsilon"].values(), default=None),
             delta=found["delta"],
             ledger=f"run folder {folder.path.name}" if found["epsilon"] else None,
@@ -69,16 +72,25 @@ def write_bundle(
     )
 
 
+def _calibration(unit: Unit, prevalence: Prevalence) -> PriorShift | None:
+    """The shift to the target rate; none under privacy, where an exact default rate would be a release of its own."""
+    rates = prevalence.train["all"], prevalence.target["all"]
+    return PriorShift(*rates) if unit.epsilon is None and all(0 < rate < 1 for rate in rates) else None
+
+
 def track(
     settings: StudySettings,
     table: Table,
     facts: Facts,
+    report: Report,
     *,
     folder: RunFolder,
     unit: Unit | None,
     origin: Mapping[str, Any],
 ) -> Version | None:
     """Log the study and register its candidate, once."""
+    if settings.tracking.uri:
+        os.environ["MLFLOW_TRACKING_URI"] = settings.tracking.uri
     registry = Registry(Path(settings.runs))
     parent = registry.start_study(
         settings.study,
@@ -86,6 +98,17 @@ def track(
         schema_sha256=table.schema.sha256,
         git_sha=origin["git_sha"],
     )
+    headline = {
+        re.sub(
+            r"[^\w .-]", "_", f"auc {row['name']} {row['method']} {row['split']} eps {row['epsilon'] or 'none'}"
+        ): row["point"]
+        for row in report.data["comparisons"]
+        if row["headline"] and row["point"] is not None
+    }
+    spent = {f"epsilon {name}": value for name, value in (facts[unit]["epsilon"] if unit else {}).items()}
+    registry.log_rounds(parent, {0: {**headline, **{re.sub(r"[^\w .-]", "_", k): v for k, v in spent.items()}}})
+    for key, value in _flat(asdict(settings)).items():
+        registry.client.log_param(parent, key, str(value)[:500])
     if unit is not None:
         history = facts[unit]["history"]
         registry.log_rounds(parent, {r["round"]: _known(r) for r in history})
@@ -105,3 +128,14 @@ def track(
 
 def _known(record: Mapping[str, Any]) -> dict[str, float]:
     return {key: record[key] for key in ("seconds", "loss", "validation_auc") if record[key] is not None}
+
+
+def _flat(settings: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name; lists and what differs by arm stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and key not in ("recipes", "kinds", "strategy"):
+            found |= _flat(value, prefix=f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found

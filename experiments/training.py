@@ -62,17 +62,13 @@ def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path
         recipe = settings.recipe_for("local", is_private=False)
         own = functools.partial(_fit_alone, unit=unit, settings=settings, recipe=recipe)
         p, note = best_alone(rows.of(unit.institution).part("train"), rows, own_model=own, seed=unit.seed)
-        return Trained(_predictions(unit, rows, p, settings), [], {}, None, time.perf_counter() - started, note)
+        winner = note.partition(" (")[0]
+        predictions = _predictions(unit, rows, p, settings, model=winner)
+        return Trained(predictions, [], {}, None, time.perf_counter() - started, note)
     if unit.arm == "incumbent":
-        rows = place.rows()
-        p = rows.about["incumbent"].to_numpy(np.float64)
-        return Trained(
-            _predictions(unit, rows.of(unit.institution), p[rows.institution == unit.institution], settings),
-            [],
-            {},
-            None,
-            0.0,
-        )
+        own_rows = place.rows().of(unit.institution)
+        scores = own_rows.about["incumbent"].to_numpy(np.float64)
+        return Trained(_predictions(unit, own_rows, scores, settings, model="incumbent"), [], {}, None, 0.0)
     recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
     members = _members(unit, place)
     order = _order(unit, settings, recipe, place, members=members, folder=folder)
@@ -158,7 +154,7 @@ def _order(
 
 
 def _conduct(
-    order: Order, nodes: list[dict[str, str]], settings: StudySettings, *, folder: Path, on_round: OnRound
+    order: Order, nodes: list[dict[str, str | bool]], settings: StudySettings, *, folder: Path, on_round: OnRound
 ) -> Conducted:
     if settings.federation.engine == "inprocess":
         return conduct(InProcessGrid(client_app, nodes), order, on_round=on_round)
@@ -178,7 +174,7 @@ def _score(
     task: Task,
     conducted: Conducted,
     *,
-    nodes: list[dict[str, str]],
+    nodes: list[dict[str, str | bool]],
 ) -> pd.DataFrame:
     """Predictions of the shared model on every row, and of each personal model on its institution's own rows."""
     rows = place.rows()
@@ -191,16 +187,25 @@ def _score(
                 rows,
                 _probabilities(model, rows),
                 settings,
+                model=task.model.kind,
                 method=recipe.method if unit.arm == "federated" else None,
             )
         )
     is_personal = unit.arm == "federated" and not unit.left_out and (recipe.share == "body" or recipe.personal)
     for node in nodes if is_personal else []:
-        own = rows.of(node["institution"])
-        model = _personal_model(task, recipe, conducted.state.arrays, state=Path(node["state"]) / task.run)
+        own = rows.of(str(node["institution"]))
+        model = _personal_model(task, recipe, conducted.state.arrays, state=Path(str(node["state"])) / task.run)
         method = "fine_tuned" if recipe.personal else "local_head"
         found.append(
-            _predictions(unit, own, _probabilities(model, own), settings, method=method, owner=node["institution"])
+            _predictions(
+                unit,
+                own,
+                _probabilities(model, own),
+                settings,
+                model=task.model.kind,
+                method=method,
+                owner=str(node["institution"]),
+            )
         )
     return pd.concat(found, ignore_index=True)
 
@@ -230,6 +235,7 @@ def _predictions(
     p: NDArray[np.float64],
     settings: StudySettings,
     *,
+    model: str,
     method: str | None = None,
     owner: str | None = None,
 ) -> pd.DataFrame:
@@ -237,11 +243,11 @@ def _predictions(
     facts: Mapping[str, Any] = {
         "arm": unit.arm,
         "method": method or unit.method,
-        "model": settings.model.kind,
+        "model": model,
         "model_institution": owner if owner is not None else unit.institution,
         "left_out": unit.left_out,
         "epsilon": np.nan if unit.epsilon is None else unit.epsilon,
-        "noise": "none" if unit.epsilon is None else "local",
+        "noise": "none" if unit.epsilon is None else "central" if unit.arm == "pooled" else "local",
         "seed": unit.seed,
     }
     frame = {

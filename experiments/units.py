@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fedcredit.config import StudySettings
@@ -27,7 +27,7 @@ class Unit:
         """A file name for the unit: readable in front, unique by its digest.
 
         >>> Unit("local", "local", "甲 & Co", "", 3.0, 0).name
-        'local-local-eps3-seed0-2f9ca34a'
+        'local-local-eps3-seed0-ecd77806'
         """
         digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:8]
         epsilon = "none" if self.epsilon is None else f"{self.epsilon:g}"
@@ -37,6 +37,20 @@ class Unit:
         who = self.institution or (f"without {self.left_out}" if self.left_out else "all")
         privacy = "no DP" if self.epsilon is None else f"eps {self.epsilon:g}"
         return f"{self.arm}/{self.method}, {who}, {privacy}, seed {self.seed}"
+
+    def touches(self, institution: str) -> bool:
+        """Whether rows of the institution were trained on."""
+        return self.institution in ("", institution) and self.left_out != institution
+
+
+def study_epsilon(spent: Mapping[Unit, float], institutions: Sequence[str]) -> float:
+    """What all private units spent together at the institution where they spent most, by basic composition.
+
+    >>> a, b = Unit("federated", "f", "", "", 3.0, 0), Unit("local", "l", "x", "", 3.0, 0)
+    >>> study_epsilon({a: 3.0, b: 2.5}, ["x", "y"])
+    5.5
+    """
+    return max(sum(epsilon for unit, epsilon in spent.items() if unit.touches(name)) for name in institutions)
 
 
 def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumbent: bool) -> list[Unit]:

@@ -22,8 +22,8 @@ class Workplace:
     folder: Path
 
     @staticmethod
-    def build(folder: Path, windows: Windows, *, label_definition: str) -> Workplace:
-        """Lay out the files that units read."""
+    def build(folder: Path, windows: Windows, *, label_definition: str, is_public: bool = True) -> Workplace:
+        """Lay out the files that units read; `is_public` covers synthetic rows."""
         folder.mkdir(parents=True, exist_ok=True)
         names = windows.institutions
         for number, name in enumerate(names):
@@ -32,7 +32,7 @@ class Workplace:
         save(everyone.part("train", "validation"), folder / f"train-{POOLED}.npz")
         save(windows, folder / "rows.npz")
         windows.about.to_parquet(folder / "about.parquet")
-        facts = {"institutions": names, "label_definition": label_definition}
+        facts = {"institutions": names, "label_definition": label_definition, "is_public": is_public}
         (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False))
         return Workplace(folder)
 
@@ -46,7 +46,7 @@ class Workplace:
         """Every row, read once a process."""
         return _load(self.folder / "rows.npz")
 
-    def node_config(self, institution: str, *, state: Path) -> dict[str, str]:
+    def node_config(self, institution: str, *, state: Path) -> dict[str, str | bool]:
         """What the operator of that institution would set; POOLED is the one that holds every table."""
         facts = json.loads((self.folder / "facts.json").read_text())
         number = POOLED if institution == POOLED else facts["institutions"].index(institution)
@@ -55,6 +55,8 @@ class Workplace:
             "windows": str(self.folder / f"train-{number}.npz"),
             "state": str(state / str(number)),
             "label-definition": facts["label_definition"],
+            "exact-metrics": facts["is_public"],
+            "overspending": facts["is_public"],
         }
 
 

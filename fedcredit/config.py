@@ -102,10 +102,10 @@ class Recipe:
         target = str(self.strategy.get("_target_", ""))
         if not target.startswith(STRATEGIES) or "." in target.removeprefix(STRATEGIES):
             raise ConfigError("recipe.strategy", found=f"_target_ {target!r}", expected=f"a class of {STRATEGIES}*")
-        for name, low, high in (("rounds", 1, 100_000), ("steps", 1, 100_000), ("clip", 1e-9, 1e6)):
+        for name, low, high in (("rounds", 1, 100_000), ("steps", 1, 100_000), ("clip", 1e-3, 1e3)):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"recipe.{name}", found=f"{getattr(self, name)}", expected=f"{low:g} to {high:g}")
-        if not 0 < self.sample_rate <= 1:
+        if not 1e-5 <= self.sample_rate <= 1:
             raise ConfigError("recipe.sample_rate", found=f"{self.sample_rate}", expected="above 0, at most 1")
 
 
@@ -130,8 +130,8 @@ class PrivacySettings:
 
     def __post_init__(self) -> None:
         for epsilon in self.epsilons:
-            if epsilon is not None and not 0 < epsilon < 1000:
-                raise ConfigError("privacy.epsilons", found=f"{epsilon}", expected="above 0, or null for no privacy")
+            if epsilon is not None and not 1e-3 <= epsilon <= 20:
+                raise ConfigError("privacy.epsilons", found=f"{epsilon}", expected="above 0 and at most 20, or null")
         if self.delta is not None and not 0 < self.delta <= LARGEST_DELTA:
             raise ConfigError("privacy.delta", found=f"{self.delta}", expected=f"above 0, at most {LARGEST_DELTA:g}")
 
@@ -157,7 +157,7 @@ class GainSettings:
     """Whose gain, by method (null: the first), and its money side: stated, never estimated from the rows."""
 
     method: str | None = None
-    average_loan: float = 1_000_000.0
+    average_loan: float | None = None
     lgd: float = 0.45
     currency: str = "CNY"
     approval_rate: float = 0.8
@@ -260,6 +260,27 @@ def _check(settings: StudySettings) -> None:
         raise ConfigError("seeds", found="none", expected="at least one")
     if settings.workers < 1:
         raise ConfigError("workers", found=str(settings.workers), expected="at least 1")
+    if len(set(settings.seeds)) < len(settings.seeds):
+        raise ConfigError("seeds", found="one seed twice", expected="different ones")
+    if not set(settings.arms) - {"incumbent"} or not settings.methods:
+        raise ConfigError("arms", found="nothing to train", expected="federated, local, pooled or best_alone")
+    if settings.data.columns is not None and settings.data.name in ("economy", "table"):
+        raise ConfigError(
+            "data.columns",
+            found=f"columns with data={settings.data.name}",
+            expected="a public set",
+            hint="data.table.features names those of your own table",
+        )
+    if settings.data.name != "table" and settings.data.table != TableSettings():
+        raise ConfigError(
+            "data.table", found=f"settings of your own table with data={settings.data.name}", expected="data=table"
+        )
+    if any(e is not None for e in settings.privacy.epsilons):
+        for arm in ("federated", "local", "pooled"):
+            if settings.recipe_for(arm, is_private=True).strategy.get("proximal_mu"):
+                raise ConfigError(
+                    f"recipes.{arm}", found="a proximal term under privacy", expected="a strategy without one"
+                )
     named = {*settings.methods, "local", "federated", "pooled"}
     for key in settings.recipes:
         if key.removesuffix("_private") not in named:

@@ -96,5 +96,7 @@ def _name(raw: Any) -> str:
 
 
 def _expected(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return "a list"
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return words.get(kind, getattr(kind, "__name__", str(kind)))

@@ -55,7 +55,7 @@ class Job:
     settings: StudySettings
     rows: Windows
     order: Order
-    nodes: list[dict[str, str]]
+    nodes: list[dict[str, str | bool]]
 
     @staticmethod
     def prepare(folder: Path, *, rounds: int) -> Job:

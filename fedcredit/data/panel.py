@@ -11,6 +11,8 @@ from fedcredit.data.periods import Periods, number_periods, write_periods
 from fedcredit.data.schema import Schema
 from fedcredit.errors import TableError
 
+MOST_FILLED = 20  # a typo in one period must not ask for a billion rows
+
 
 def order(frame: pd.DataFrame, schema: Schema, *, where: str, allow_gaps: bool) -> pd.DataFrame:
     """The frame with each company's rows together and in time; a company at two institutions has two panels.
@@ -80,6 +82,9 @@ def _filled(
     """The panel with an empty row (no label, no features) in the place of each missing period."""
     place = np.arange(len(ordered)) + np.r_[0, np.cumsum(missing)]
     total = int(place[-1]) + 1
+    if total > MOST_FILLED * len(ordered):
+        found, expected = f"holes of {total - len(ordered)} periods", f"at most {MOST_FILLED} times the table's rows"
+        raise TableError("panel", found=found, expected=expected, hint="a period far from the others is often a typo")
     filled = ordered.set_axis(place).reindex(range(total))
     keys = [name for name in (schema.company, schema.institution, schema.split) if name is not None]
     filled[keys] = filled[keys].ffill()

@@ -11,11 +11,31 @@ import pandas as pd
 
 from fedcredit.evaluation.calibration import EVERYBODY
 from fedcredit.evaluation.intervals import DRAWS, percentile_interval
+from fedcredit.evaluation.paired import Ends, delong_ends
 from fedcredit.evaluation.panel import ALONE, Panel, Variant, read_panel
 from fedcredit.evaluation.resampled import Figure, Resampled, baselines, resample
 
 Judge = Literal["whole", "own"]
 MEAN = "mean"  # the `institution` of a mean over institutions, each on its own slice
+FIELDS = (
+    "name",
+    "institution",
+    "scored_on",
+    "split",
+    *Variant._fields,
+    "other_model",
+    "other_epsilon",
+    "point",
+    "low",
+    "high",
+    "delong_low",
+    "delong_high",
+    "n",
+    "positives",
+    "seeds_n",
+    "institutions_n",
+    "headline",
+)
 
 
 def comparisons(
@@ -37,6 +57,11 @@ def comparisons(
     `institutions_n`, and `headline`: whether it is what the study is judged by (`judge`: one-institution models on
     the whole split, or on their own slices). Institutions `outside_mean`, such as a remainder of small ones, take no
     part in means over institutions.
+
+    `delong_low` and `delong_high` are the ends of DeLong's paired 95 % interval between two single models on identical
+    rows, each model standing for its seeds with the mean of their scores. So they know nothing of the seeds' own
+    spread, and with several seeds they need not lie around `point`, which is a difference of mean AUCs. They are None
+    for levels, and where either side is a mean of several institutions' models, or personal heads.
     """
     panels = [read_panel(predictions, split) for split in splits]
     asked: dict[str, Any] = {"judge": judge, "outside_mean": outside_mean, "draws": draws, "seed": seed}
@@ -114,7 +139,8 @@ class _Table:
     ) -> Iterator[dict[str, Any]]:
         one, two = self.drawn.of_everybody(first), self.drawn.of_everybody(second)
         if one and two:
-            yield self._entry(name, one.minus(two), about, other=other, institution=EVERYBODY)
+            delong = delong_ends(self.panel, first, second)
+            yield self._entry(name, one.minus(two), about, other=other, institution=EVERYBODY, delong=delong)
         own = self.drawn.own
         both = [k for k in self.in_mean if (first, k) in own and (second, k) in own]
         if both:
@@ -128,8 +154,9 @@ class _Table:
             for scored_on, figure_of in (("all", self.drawn.of_model), ("own", self.drawn.at_home)):
                 one, two = figure_of(first, institution), figure_of(second, institution)
                 if one and two:
-                    figure = one.minus(two)
-                    yield self._entry(name, figure, first, other=second, institution=institution, scored_on=scored_on)
+                    at: dict[str, Any] = {"institution": institution, "scored_on": scored_on}
+                    delong = delong_ends(self.panel, first, second, **at)
+                    yield self._entry(name, one.minus(two), first, other=second, delong=delong, **at)
 
     def _entry(
         self,
@@ -141,6 +168,7 @@ class _Table:
         other: Variant | None = None,
         scored_on: str | None = None,
         institutions: int | None = None,
+        delong: Ends = (None, None),
     ) -> dict[str, Any]:
         on = scored_on or ("own" if institution == MEAN else "all")
         inside = self.panel.institution == institution if on == "own" and institution != MEAN else slice(None)
@@ -152,11 +180,13 @@ class _Table:
             "scored_on": on,
             "split": self.panel.split,
             **variant._asdict(),
-            "other_model": other and self._label(other),
+            "other_model": other and self._label(other, institution),
             "other_epsilon": other and other.epsilon,
             "point": point,
             "low": low,
             "high": high,
+            "delong_low": delong[0],
+            "delong_high": delong[1],
             "n": len(self.panel.y[inside]),
             "positives": int(self.panel.y[inside].sum()),
             "seeds_n": max(seeds),
@@ -169,8 +199,11 @@ class _Table:
             return list(self.panel.of(variant))
         return [s for s in self.panel.models if s.variant._replace(left_out="each") == variant]
 
-    def _label(self, variant: Variant) -> str:
-        return "/".join(sorted({scores.label for scores in self.panel.of(variant)}))
+    def _label(self, variant: Variant, institution: str) -> str:
+        """The institution's own model by its name, or the names of all that a mean goes over."""
+        models = self.panel.of(variant)
+        mine = [scores for scores in models if scores.institution == institution] or models
+        return "/".join(sorted({name for scores in mine for name in scores.label.split("/") if name}))
 
 
 def _mean_name(variant: Variant) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedcredit.evaluation.gain import LOANS
+
 NOTHING = "–"
 DIGITS = 3
 
@@ -48,6 +50,16 @@ def change(found: Mapping[str, Any]) -> str:
     '+.048 [+.012, +.083]'
     """
     return _around(found.get("difference", found.get("point")), found["low"], found["high"], signed)
+
+
+def delong(comparison: Mapping[str, Any]) -> str:
+    """DeLong's ends of a comparison; nothing where a side is not one model.
+
+    >>> delong({"delong_low": 0.01, "delong_high": 0.08}), delong({"delong_low": None})
+    ('[+.010, +.080]', '–')
+    """
+    low, high = comparison.get("delong_low"), comparison.get("delong_high")
+    return NOTHING if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
 
 
 def auc_interval(row: Mapping[str, Any]) -> str:
@@ -101,6 +113,27 @@ def epsilon(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
 
 
+def lending(gain: Mapping[str, Any]) -> str:
+    """How the institution of a gain lends, and what its expected loss is counted in.
+
+    >>> terms = {"approval_rate": 0.8, "lgd": 0.45, "average_loan": None, "currency": ""}
+    >>> lending({"terms": terms, "money": "loans"}).split("; ")[1]
+    'no amounts are known, so that every loan counts as 1. Expected loss is in loans for each 1,000 applicants.'
+    """
+    terms, unit = gain["terms"], gain["money"]
+    if terms["average_loan"] is not None:
+        amount = f"an average loan is {' '.join([money(terms['average_loan']), terms['currency']]).strip()}"
+    elif unit == LOANS:
+        amount = "no amounts are known, so that every loan counts as 1"
+    else:
+        amount = "each loan counts with its own amount in the table"
+    return (
+        f"The institution approves the safest {share(terms['approval_rate'])} of its applicants and loses "
+        f"{share(terms['lgd'])} of a loan on a default; {amount}. "
+        f"Expected loss is in {unit} for each 1,000 applicants."
+    )
+
+
 def _signed_money(value: float | None) -> str:
     text = money(value)
     return f"+{text}" if value is not None and value > 0 else text
@@ -112,15 +145,27 @@ def _around(point: float | None, low: float | None, high: float | None, told: Ca
     return told(point) if low is None or high is None else f"{told(point)} [{told(low)}, {told(high)}]"
 
 
+HASHES = ("config_sha256", "git_sha", "schema_sha256", "data_sha256", "predictions_sha256")
+
+
+def facts(report: Mapping[str, Any]) -> dict[str, str]:
+    """What a run can be told by, and repeated with: hashes, seeds, machine, timing."""
+    told = {name: report.get(name) or None for name in HASHES}
+    told |= {"seeds": ", ".join(map(str, report["seeds"])), **report["machine"], **report["timing"]}
+    return {name: NOTHING if value is None else str(value) for name, value in told.items()}
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "figure": figure,
     "signed": signed,
     "interval": interval,
     "change": change,
     "auc_interval": auc_interval,
+    "delong": delong,
     "points": points,
     "share": share,
     "money": money,
     "money_change": money_change,
     "epsilon": epsilon,
+    "lending": lending,
 }

@@ -17,10 +17,12 @@ from fedcredit.evaluation.changes import Change, Changes, Rival, Slice, Terms, a
 from fedcredit.evaluation.intervals import DRAWS
 from fedcredit.evaluation.metrics import Floats, has_both_classes
 from fedcredit.evaluation.panel import Panel, Variant
+from fedcredit.evaluation.plain import plain
 from fedcredit.evaluation.resampled import baselines
 from fedcredit.evaluation.rows import calibrated_figures
 from fedcredit.evaluation.verdict import RULE, Verdict, overall, verdict_of
 
+LOANS = "loans"
 LARGEST_GROUPS = 12  # a page stays a page when a sector has hundreds of codes
 
 
@@ -53,7 +55,10 @@ class Against:
 
 @dataclass(frozen=True)
 class Gain:
-    """The answer for one institution on its own rows, with what is needed to compute it again."""
+    """The answer for one institution on its own rows, with what is needed to compute it again.
+
+    `money` is the unit of the expected loss: a currency, or `LOANS` where no amount is known.
+    """
 
     institution: str
     split: str
@@ -72,7 +77,7 @@ class Gain:
     rule: str = RULE
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"federated": self.federated._asdict()}
+        return dict(plain(asdict(self) | {"federated": self.federated._asdict()}))
 
 
 def gains(
@@ -117,7 +122,6 @@ def gains(
             if has_both_classes(y) and panel.own(variant, institution)
         )
         verdict, reason = overall(y, {one.baseline: (one.verdict, one.reason) for one in against})
-        money = terms.currency or "money" if _has_amounts(panel, terms) else "average loans"
         found.append(
             Gain(
                 institution,
@@ -126,7 +130,7 @@ def gains(
                 len(y),
                 int(y.sum()),
                 terms,
-                money,
+                _money(panel, terms),
                 against,
                 verdict,
                 reason,
@@ -163,8 +167,10 @@ def _without_joining(panel: Panel, institution: str, variant: Variant) -> Iterat
                 break
 
 
-def _has_amounts(panel: Panel, terms: Terms) -> bool:
-    return terms.average_loan is not None or "amount" in panel.about
+def _money(panel: Panel, terms: Terms) -> str:
+    if terms.average_loan is None and "amount" not in panel.about:
+        return LOANS
+    return terms.currency or ("the table's currency" if terms.average_loan is None else "the loan's currency")
 
 
 def _exposure(panel: Panel, terms: Terms) -> Floats:

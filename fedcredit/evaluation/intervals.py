@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedcredit.evaluation.metrics import Floats
 
 LEVEL = 0.95
-DRAWS = 2_000  # contracts.md, 'What counts as better'
+DRAWS = 2_000  # the ends of a 95 % interval rest on 50 draws each
 CHUNK_CELLS, CHUNK_DRAWS = 1_000_000, 128  # weights held at a time: what fits a processor's cache is 5 times faster
 
 

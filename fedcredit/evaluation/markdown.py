@@ -6,7 +6,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fedcredit.evaluation.figures import NOTHING, auc_interval, change, epsilon, figure, interval, money_change, points
+from fedcredit.evaluation.figures import (
+    NOTHING,
+    auc_interval,
+    change,
+    epsilon,
+    facts,
+    figure,
+    interval,
+    lending,
+    money_change,
+    points,
+)
+from fedcredit.evaluation.incidents import incidents
 from fedcredit.evaluation.plots import variant_name
 
 
@@ -14,6 +26,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """The whole of report.md."""
     parts = [
         f"# {_cell(report['study'])}",
+        *([_cell(report["question"])] if report.get("question") else []),
         f"Data: {_cell(report['dataset'])}. Split {_cell(', '.join(report['splits']))}, {len(report['seeds'])} seeds. "
         "Intervals are 95 % over companies and seeds, paired on identical rows.",
         *_gain(report["gain"]),
@@ -22,10 +35,11 @@ def markdown(report: Mapping[str, Any]) -> str:
         _comparisons([one for one in report["comparisons"] if one["headline"]]),
         "## Figures",
         _rows(report["rows"]),
+        *_incidents(report["rounds"]),
         "## Privacy",
         *(_cell(sentence) for sentence in report["privacy"]),
         "## The run",
-        _facts(report),
+        _table(["Fact", "Value"], [[name, value] for name, value in facts(report).items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -50,7 +64,8 @@ def _gain(gain: Sequence[Mapping[str, Any]]) -> list[str]:
         "Loss / 1,000 applicants",
     ]
     words = (
-        f"The {variant_name(gain[0]['federated'])} model beside what each institution has without it, on its own rows."
+        f"The {variant_name(gain[0]['federated'])} model beside what each institution has without it, on its own rows. "
+        + lending(gain[0])
     )
     return ["## What do I gain by joining?", _cell(words), _table(head, lines, bold=1), _cell(gain[0]["rule"])]
 
@@ -121,10 +136,11 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table([*head, "in strata", "KS", "Brier", "ECE", "Slope"], lines)
 
 
-def _facts(report: Mapping[str, Any]) -> str:
-    facts = {name: report[name] for name in ("config_sha256", "git_sha", "predictions_sha256")}
-    facts |= {"seeds": ", ".join(map(str, report["seeds"])), **report["machine"], **report["timing"]}
-    return _table(["Fact", "Value"], [[name, str(value)] for name, value in facts.items()])
+def _incidents(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [[one.variant, one.institution, one.what, str(one.count), one.rounds] for one in incidents(rounds)]
+    return (
+        ["## Quarantined or late", _table(["Model", "Institution", "What", "Times", "Rounds"], lines)] if lines else []
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]], *, bold: int | None = None) -> str:

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
-MIN_PER_CLASS = 10  # contracts.md: a slice with fewer of either class has no AUC
+MIN_PER_CLASS = 10  # a slice with fewer of either class has no AUC
 ECE_BINS = 10
 CLOSEST_TO_CERTAIN = 1e-7  # a logit needs 0 < p < 1; float32 sigmoids saturate near here
 NEWTON_STEPS = 100

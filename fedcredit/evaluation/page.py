@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedcredit.evaluation.figures import FILTERS
+from fedcredit.evaluation.figures import FILTERS, facts
+from fedcredit.evaluation.incidents import incidents
 from fedcredit.evaluation.plots import plots, variant_name
 
 
@@ -30,4 +31,10 @@ def _render(template: str, report: Mapping[str, Any]) -> str:
     rooms.trim_blocks = rooms.lstrip_blocks = True
     rooms.filters.update(FILTERS)
     drawn = {caption: Markup(svg) for caption, svg in plots(report).items()}  # noqa: S704
-    return rooms.get_template(template).render(report=report, plots=drawn, variant_name=variant_name)
+    return rooms.get_template(template).render(
+        report=report,
+        plots=drawn,
+        variant_name=variant_name,
+        incidents=incidents(report["rounds"]),
+        facts=facts(report),
+    )

@@ -51,7 +51,8 @@ class Variant(NamedTuple):
 class Scores:
     """The models of one variant, one for each seed: for everybody, or an institution's own.
 
-    p: (seeds, rows), NaN on the rows of institutions that these models did not score. `label` is the kind of model.
+    p: (seeds, rows), NaN on the rows of institutions that these models did not score. `label` is the kind of model, or
+    the names of those that were chosen (one a seed). Personal models are one for each institution, put together.
     """
 
     variant: Variant
@@ -59,6 +60,7 @@ class Scores:
     seeds: tuple[int, ...]
     p: Floats
     label: str
+    is_personal: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,4 +199,4 @@ def _one_for_everybody(models: list[Scores], institution: NDArray[np.object_]) -
         for head in heads:
             inside = institution == head.institution
             assembled[:, inside] = head.p[:, inside]
-        yield Scores(variant, None, heads[0].seeds, assembled, heads[0].label)
+        yield Scores(variant, None, heads[0].seeds, assembled, heads[0].label, is_personal=True)

@@ -19,6 +19,7 @@ MARKERS = {"incumbent": "D", "local": "o", "best_alone": "s", "federated": "^", 
 DASHES = ("-", "--", ":", "-.")
 MOST_INSTITUTIONS = 30
 MOST_LINES = 8
+BY_ROUND = {"auc": "Validation AUC", "loss": "Training loss"}
 
 Entries = Sequence[Mapping[str, Any]]
 
@@ -31,8 +32,7 @@ def plots(report: Mapping[str, Any]) -> dict[str, str]:
         "AUC against epsilon, on the whole split": against_epsilon(report["rows"], report["splits"][0]),
         "ROC, on the whole split": roc(report["curves"]["roc"]),
         "Reliability, after prior shift": reliability(report["curves"]["reliability"]),
-        "Validation AUC by round": rounds(report["rounds"], "auc"),
-        "Validation loss by round": rounds(report["rounds"], "loss"),
+        **{f"{words} by round": rounds(report["rounds"], name) for name, words in BY_ROUND.items()},
     }
     return {caption: svg for caption, svg in drawn.items() if svg}
 
@@ -114,7 +114,7 @@ def against_epsilon(rows: Entries, split: str) -> str:
 
 
 def rounds(history: Entries, figure: str) -> str:
-    """One line a variant and seed over the rounds: `auc` or `loss` on validation data."""
+    """One line a variant and seed over the rounds: `auc` on validation data, or `loss`, the round's mean in training."""
     told = [entry for entry in history if entry.get(figure) is not None]
     if not told:
         return ""
@@ -128,10 +128,11 @@ def rounds(history: Entries, figure: str) -> str:
                 label = drawing.say(kind) if number == 0 else "_one label a kind"
                 drawing.axes.plot(*zip(*line, strict=True), alpha=0.8, label=label, **style)
         drawing.axes.locator_params(axis="x", integer=True)
-        drawing.axes.set(xlabel="round", ylabel=f"validation {'AUC' if figure == 'auc' else figure}")
+        words = BY_ROUND[figure]
+        drawing.axes.set(xlabel="round", ylabel=words[0].lower() + words[1:])
         drawing.axes.grid(axis="y", color=PALE, linewidth=0.5)
         drawing.axes.legend(fontsize=9)
-        return drawing.svg(title=f"Validation {figure} by round")
+        return drawing.svg(title=f"{words} by round")
 
 
 def gain_bars(gain: Entries) -> str:

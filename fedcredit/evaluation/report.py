@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fedcredit.errors import RunError
 from fedcredit.evaluation.calibration import Prevalence, rates
 from fedcredit.evaluation.changes import Terms
+from fedcredit.evaluation.comparisons import FIELDS as COMPARISON_FIELDS
 from fedcredit.evaluation.comparisons import Judge, comparisons, panel_comparisons
 from fedcredit.evaluation.curves import curves
 from fedcredit.evaluation.gain import gains
 from fedcredit.evaluation.intervals import DRAWS
 from fedcredit.evaluation.panel import read_panel
+from fedcredit.evaluation.plain import plain
+from fedcredit.evaluation.rows import FIELDS as ROW_FIELDS
 from fedcredit.evaluation.rows import Spent, panel_rows, rows, with_validation_rates
 from fedcredit.evaluation.targets import Target
 
@@ -61,33 +62,40 @@ def build(
     federated: Mapping[str, object] | None = None,
     terms: Terms | None = None,
     predictions_sha256: str = "",
+    schema_sha256: str = "",
+    data_sha256: str = "",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The content of report.json (contracts.md, 'A run').
+    """The content of report.json.
 
-    Beside the contract's keys: `comparisons`, `gain` (one entry for each institution, on the first split), `targets`
-    (a ready line {name, asked, measured, met} is taken as it is), `privacy` (sentences), `rounds` (entries of arm,
-    method, epsilon, seed, round, loss, auc on validation data), `curves`, `judge`, `splits`, `prevalence` and
-    `predictions_sha256`.
+    `schema` (1), `study`, `dataset`, the hashes of the settings, the code, the predictions and the table (its schema,
+    its rows), `machine`, `seeds`, `splits`, `judge` and `timing` say what ran. `rows` and `comparisons` are the figures;
+    `gain` has one entry for each institution, on the first split, and is empty where no federated model ran. `targets`
+    are measured on the comparisons (a ready line {name, asked, measured, met} is taken as it is), `privacy` are
+    sentences, `curves` points to draw. `rounds` are taken as they come: arm, method, epsilon, seed, round, `loss` (mean
+    training loss), `auc` (on validation data), `quarantined` (institution: reason code) and `missing` (institutions
+    that sent nothing in time).
     `prevalence` holds the training rates; target rates that it lacks are counted on the validation predictions.
     """
     known = with_validation_rates(predictions, prevalence or Prevalence())
     panels = [read_panel(predictions, split) for split in splits]
     asked: dict[str, Any] = {"judge": judge, "outside_mean": outside_mean, "draws": draws, "seed": seed}
     compared = [one for panel in panels for one in panel_comparisons(panel, **asked)]
-    answers = gains(
-        panels[0],
-        federated=federated,
-        terms=terms,
-        prevalence=known,
-        draws=draws,
-        seed=seed,
-        config_sha256=config_sha256,
-        predictions_sha256=predictions_sha256,
-    )
+    answers = []
+    if any(variant.arm == "federated" and variant.left_out is None for variant in panels[0].variants):
+        answers = gains(
+            panels[0],
+            federated=federated,
+            terms=terms,
+            prevalence=known,
+            draws=draws,
+            seed=seed,
+            config_sha256=config_sha256,
+            predictions_sha256=predictions_sha256,
+        )
     return dict(
-        _plain(
+        plain(
             {
                 "schema": SCHEMA,
                 "study": study,
@@ -108,21 +116,12 @@ def build(
                 "curves": curves(panels[0], prevalence=known),
                 "prevalence": {"train": known.train, "target": known.target},
                 "predictions_sha256": predictions_sha256,
+                "schema_sha256": schema_sha256,
+                "data_sha256": data_sha256,
                 "timing": dict(timing),
             }
         )
     )
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON has: NaN and infinity become null, numpy's numbers Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -163,17 +162,17 @@ class Report:
 
     @property
     def rows(self) -> pd.DataFrame:
-        return pd.DataFrame(self.data["rows"])
+        return pd.DataFrame(self.data["rows"], columns=list(ROW_FIELDS))
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        return pd.DataFrame(self.data["comparisons"])
+        return pd.DataFrame(self.data["comparisons"], columns=list(COMPARISON_FIELDS))
 
     @property
     def headline(self) -> pd.DataFrame:
         """The comparisons that the study is judged by."""
         everything = self.comparisons
-        return everything[everything["headline"]].reset_index(drop=True)
+        return everything[everything["headline"].astype(bool)].reset_index(drop=True)
 
     @property
     def gain(self) -> list[dict[str, Any]]:

@@ -24,8 +24,11 @@ from fedcredit.evaluation.metrics import (
     recalibration,
     stratified_auc,
 )
-from fedcredit.evaluation.panel import ALONE, ARMS, Panel, Scores, Variant, read_panel
+from fedcredit.evaluation.panel import ALONE, ARMS, CHOSEN, Panel, Scores, Variant, read_panel
 
+KEYS = (*Variant._fields, "institution", "scored_on", "split")
+SPENT = ("epsilon_spent", "delta")
+CALIBRATED = ("brier", "ece", "slope", "intercept")
 # Figures that say nothing on a handful of defaults.
 WITHHELD = (
     "auc",
@@ -40,11 +43,15 @@ WITHHELD = (
     "slope",
     "intercept",
 )
+FIELDS = tuple(dict.fromkeys((*KEYS, *SPENT, "n", "positives", "seeds_n", *WITHHELD, *CALIBRATED)))
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What training one variant cost one institution in one run; a field that is None stands for any value."""
+    """What training one variant cost one institution in one run; a field that is None stands for any value.
+
+    `model` is no part of the question for arms whose model is chosen by its results (best_alone, incumbent).
+    """
 
     arm: str
     epsilon: float | None
@@ -58,7 +65,8 @@ class Spent:
 
     def covers(self, variant: Variant, institution: str | None) -> bool:
         """Whether this spend belongs to the variant, and to that institution's own model if one is named."""
-        free = (self.model, variant.model), (self.method, variant.method), (self.noise, variant.noise)
+        model = None if variant.arm in CHOSEN else self.model
+        free = (model, variant.model), (self.method, variant.method), (self.noise, variant.noise)
         return (
             (self.arm, self.epsilon, self.left_out) == (variant.arm, variant.epsilon, variant.left_out)
             and all(mine is None or mine == theirs for mine, theirs in free)
@@ -73,7 +81,10 @@ def rows(
     splits: Sequence[str] = ("test",),
     prevalence: Prevalence | None = None,
 ) -> list[dict[str, Any]]:
-    """Report rows with the keys of contracts.md; what cannot be told is None.
+    """Report rows with the keys `FIELDS`; what cannot be told is None.
+
+    A row is keyed by `KEYS`: the variant (arm, model, method, left_out, epsilon, noise), the institution or "all", what
+    it is scored on and the split. An institution's own model keeps its own name in `model`.
 
     Models for everybody are scored on the whole split (`institution` "all") and on each institution's slice (`own`);
     an institution's own model on the whole split and on its own slice. Figures are means over seeds; `auc_low` and
@@ -173,14 +184,13 @@ def calibrated_figures(
 
     An incumbent's scores are taken as they come: what they were fitted on is not known.
     """
-    names = ("brier", "ece", "slope", "intercept")
     if p.min() < 0 or p.max() > 1:
-        return dict.fromkeys(names)
+        return dict.fromkeys(CALIBRATED)
     if scores.variant.arm != "incumbent":
         learnt_from = scores.institution if scores.variant.arm in ALONE and scores.institution else EVERYBODY
         p = prevalence.calibrate(p, trained_on=learnt_from, scored_on=place)
     each = [(brier(y, one), ece(y, one), *recalibration(y, one)) for one in p]
-    return dict(zip(names, (_told(figure) for figure in np.mean(each, axis=0)), strict=True))
+    return dict(zip(CALIBRATED, (_told(figure) for figure in np.mean(each, axis=0)), strict=True))
 
 
 def _told(figure: float | np.floating[Any]) -> float | None:

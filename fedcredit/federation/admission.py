@@ -21,6 +21,11 @@ _KINDS = FedCreditError.__subclasses__()
 ERROR_CODES = {kind.code for kind in [*_KINDS, *(k for kind in _KINDS for k in kind.__subclasses__())]} | {"internal"}
 
 
+# A credit model's weights are single digits. One finite 3e38 would pass a test for NaN, be averaged and checkpointed,
+# and turn every honest institution's next reply into NaN.
+LARGEST_WEIGHT = 1e4
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What one array must look like: shape, dtype, and the bytes that Flower's encoding puts before the numbers."""
@@ -64,8 +69,8 @@ class Quarantined:
     reason: str
 
 
-def admit(reply: Message, reference: Reference) -> Admitted | Quarantined:
-    """Check one train reply against the reference."""
+def admit(reply: Message, reference: Reference, *, most_examples: int = MAX_EXAMPLES) -> Admitted | Quarantined:
+    """Check one train reply against the reference; `most_examples` is what its sender said it has."""
     if reply.has_error():
         return Quarantined(error_code(reply))
     content = reply.content
@@ -75,7 +80,7 @@ def admit(reply: Message, reference: Reference) -> Admitted | Quarantined:
     fault = _array_fault(arrays, reference)
     if fault is not None:
         return Quarantined(fault)
-    plain = _plain_metrics(metrics)
+    plain = _plain_metrics(metrics, most_examples=min(most_examples, MAX_EXAMPLES))
     if isinstance(plain, Quarantined):
         return plain
     counts = _counts(metrics)
@@ -116,18 +121,21 @@ def _array_fault(arrays: ArrayRecord, reference: Reference) -> str | None:
         is_whole = len(array.data) == len(wanted.header) + wanted.content_bytes
         if array.stype != "numpy.ndarray" or not is_whole or not array.data.startswith(wanted.header):
             return "undecodable"
-        if not np.isfinite(np.frombuffer(array.data, wanted.dtype, offset=len(wanted.header))).all():
+        values = np.frombuffer(array.data, wanted.dtype, offset=len(wanted.header))
+        if not np.isfinite(values).all():
             return "not-finite"
+        if values.size and np.abs(values).max() > LARGEST_WEIGHT:
+            return "too-large"
     return None
 
 
-def _plain_metrics(metrics: MetricRecord) -> dict[str, float] | Quarantined:
+def _plain_metrics(metrics: MetricRecord, *, most_examples: int) -> dict[str, float] | Quarantined:
     """The scalar metrics; every one finite, the example count positive and capped."""
     plain = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
     if any(isinstance(value, float) and not np.isfinite(value) for value in plain.values()):
         return Quarantined("metric-not-finite")
     examples = plain.get(EXAMPLES)
-    if examples is None or not 0 < examples <= MAX_EXAMPLES:
+    if examples is None or not 0 < examples <= most_examples:
         return Quarantined("num-examples")
     return {key: plain[key] for key in (EXAMPLES, "loss") if key in plain}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from fedcredit.errors import FederationError
 from fedcredit.federation.admission import error_code
 from fedcredit.federation.messages import CONFIG, DESCRIBE, Task
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -23,6 +26,7 @@ class Member:
     schema_sha256: str
     label_definition: str
     companies: int
+    rows: int
 
 
 def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_seconds: float = 0.5) -> list[Member]:
@@ -58,6 +62,8 @@ def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_sec
             expected=f"at least the quorum of {quorum}",
             hint="the reasons' details are in the nodes' own logs; start the missing ones, or lower federation.quorum",
         )
+    for left_out in [*unfit, *(f"node {node}: no answer" for node in pushed.values())]:
+        log.warning("left out of this run: %s", left_out)
     _check_fit(members)
     return sorted(members, key=lambda member: member.institution)
 
@@ -91,7 +97,13 @@ def _member(node: int, reply: Message) -> Member | str:
     if reply.has_error():
         return error_code(reply)
     facts = reply.content.get(CONFIG)
-    wanted: Mapping[str, type] = {"institution": str, "schema-sha256": str, "label-definition": str, "companies": int}
+    wanted: Mapping[str, type] = {
+        "institution": str,
+        "schema-sha256": str,
+        "label-definition": str,
+        "companies": int,
+        "rows": int,
+    }
     if not isinstance(facts, ConfigRecord) or any(type(facts.get(key)) is not kind for key, kind in wanted.items()):
         return "another-form"
     return Member(
@@ -100,6 +112,7 @@ def _member(node: int, reply: Message) -> Member | str:
         str(facts["schema-sha256"])[:64],
         str(facts["label-definition"])[:500],
         int(facts["companies"]),
+        int(facts["rows"]),
     )
 
 
@@ -108,7 +121,7 @@ def _check_fit(members: list[Member]) -> None:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise FederationError("institutions", found=f"{', '.join(twice)} more than once", expected="one node each")
-    for fact in ("schema_sha256", "label_definition"):
+    for fact in ("label_definition", "schema_sha256"):
         values = {getattr(member, fact): member.institution for member in members}
         if len(values) > 1:
             raise FederationError(

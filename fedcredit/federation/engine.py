@@ -8,6 +8,7 @@ model rides on the train message, so a round is one message to each institution.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import FreeNodes, Member
 from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, Task
 from fedcredit.federation.strategies import restore, strategy_arrays
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def run_rounds(
     # A checkpoint sorts names; some strategies match arrays by their place.
     state = replace(state, arrays={name: state.arrays[name] for name in initial})
     restore(strategy, state.strategy)
-    rounds = _Rounds(grid, strategy, task, plan, {member.node: member.institution for member in members})
+    rounds = _Rounds(grid, strategy, task, plan, members)
     while state.round < plan.rounds and not _is_out_of_patience(state, plan):
         state = rounds.next(state)
         if checkpoints:
@@ -119,8 +122,10 @@ def _is_out_of_patience(state: RunState, plan: RoundPlan) -> bool:
 class _Rounds:
     """One run's rounds; holds who is late, everything else is in the state that goes in and comes out."""
 
-    def __init__(self, grid: Grid, strategy: Strategy, task: Task, plan: RoundPlan, names: dict[int, str]) -> None:
-        self._grid, self._strategy, self._task, self._plan, self._names = grid, strategy, task, plan, names
+    def __init__(self, grid: Grid, strategy: Strategy, task: Task, plan: RoundPlan, members: Sequence[Member]) -> None:
+        self._grid, self._strategy, self._task, self._plan = grid, strategy, task, plan
+        self._names = {member.node: member.institution for member in members}
+        self._rows = {member.institution: member.rows for member in members}
         self._late: dict[str, int] = {}
 
     def next(self, state: RunState) -> RunState:
@@ -205,12 +210,15 @@ class _Rounds:
     ) -> tuple[dict[str, Admitted], dict[str, str], list[str]]:
         """Good replies by institution, in the order of names (one seed, one aggregate); the others by reason."""
         replies, missing = self._exchange(messages)
+        for name in missing:
+            log.warning("late: %s sits out until its reply has come", name)
         good: dict[str, Admitted] = {}
         bad: dict[str, str] = {}
         for name in sorted(replies):
-            outcome = admit(replies[name], reference)
+            outcome = admit(replies[name], reference, most_examples=self._rows[name])
             if isinstance(outcome, Quarantined):
                 bad[name] = outcome.reason
+                log.warning("quarantined: %s, %s", name, outcome.reason)
             else:
                 good[name] = outcome
         return good, bad, missing

@@ -32,7 +32,14 @@ EXAMPLES = "num-examples"
 MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
 MAX_PERIODS = MAX_WIDTH = 1024  # a larger model would only be asked for to exhaust an institution's memory
 MAX_LAYERS = 8
-MAX_EXAMPLES = 100_000_000  # more companies than there are; keeps one reply from owning the average
+MAX_EXAMPLES = 100_000_000  # more companies than there are
+# A clip so small that float32 rounds the noise away, or a rate below what float32 can draw, would be no privacy; a
+# large epsilon or a long run takes the accountant gigabytes.
+PRIVACY_LIMITS = {"epsilon": (1e-3, 20.0), "delta": (1e-12, 1e-3), "clip": (1e-3, 1e3), "sample_rate": (1e-5, 1.0)}
+MAX_NOISY_STEPS = 100_000
+MAX_ROUND = 100_000
+MAX_LOCAL_STEPS = 1_000_000
+MAX_RUN_NAME = 120
 SCORE_BINS = 512  # bins of the score histograms that carry the validation AUC; error of the AUC below 1e-3
 
 
@@ -52,12 +59,13 @@ class PrivacyTerms:
     rounds: int
 
     def __post_init__(self) -> None:
-        for name, low, high in (("epsilon", 0, 1000), ("delta", 0, 0.1), ("clip", 0, 1e6), ("sample_rate", 0, 1)):
+        for name, (low, high) in PRIVACY_LIMITS.items():
             value = getattr(self, name)
-            if not low < value <= high:
-                raise ConfigError(f"privacy.{name}", found=str(value), expected=f"above {low}, at most {high}")
-        if self.steps < 1 or self.rounds < 1:
-            raise ConfigError("privacy.steps", found=f"{self.steps} x {self.rounds}", expected="at least 1 x 1")
+            if not low <= value <= high:
+                raise ConfigError(f"privacy.{name}", found=str(value), expected=f"{low:g} to {high:g}")
+        if self.steps < 1 or self.rounds < 1 or self.steps * self.rounds > MAX_NOISY_STEPS:
+            found, most = f"{self.steps} x {self.rounds}", f"at least 1 x 1, at most {MAX_NOISY_STEPS} in all"
+            raise ConfigError("privacy.steps", found=found, expected=most)
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,11 @@ class Task:
                 raise ConfigError(f"task.{name}", found=str(size), expected=f"at most {most}")
         if self.time < 1:
             raise ConfigError("task.time", found=str(self.time), expected="at least 1 period")
+        for local in (self.local, self.personal):
+            if local is not None and max(local.epochs, local.steps or 0) > MAX_LOCAL_STEPS:
+                raise ConfigError("task.local", found="more steps or epochs", expected=f"at most {MAX_LOCAL_STEPS}")
+        if len(self.run) > MAX_RUN_NAME:
+            raise ConfigError("task.run", found=f"{len(self.run)} letters", expected=f"at most {MAX_RUN_NAME}")
         if self.share == "body" and self.model.kind == "logistic":
             raise ConfigError(
                 "task.share",

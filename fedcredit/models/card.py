@@ -19,7 +19,7 @@ from fedcredit.models.build import ModelSettings, build
 
 CARD_VERSION = 1
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
-MAX_WIDTH, MAX_LAYERS = 1 << 16, 64
+MAX_WIDTH, MAX_LAYERS, MAX_PERIODS = 1 << 16, 64, 1024
 ASK_AGAIN = "ask whoever gave you the bundle for it again"
 
 
@@ -137,7 +137,7 @@ def _parse(card: dict[str, Any], *, weights: Mapping[str, Tensor], sha256: str, 
     if features != len(inputs) or not all(type(size) is int and 0 <= size <= MAX_WIDTH for size in [features, *sizes]):
         expected = f"as many features as names, whole numbers up to {MAX_WIDTH}"
         raise ModelError(f"{where}, architecture", found="another size", expected=expected, hint=ASK_AGAIN)
-    if time < 1 or architecture["layers"] > MAX_LAYERS:
+    if not 1 <= time <= MAX_PERIODS or architecture["layers"] > MAX_LAYERS:
         found, expected = (
             f"time {time}, layers {architecture['layers']}",
             f"a period or more, up to {MAX_LAYERS} layers",

@@ -80,6 +80,9 @@ def fit_private(
         raise ConfigError("privacy.clip", found=repr(clip), expected="a number above 0")
     if len(y) == 0:
         raise TableError("training rows", found="none", expected="at least one", hint="leave this institution out")
+    spread = noise_multiplier * clip
+    if spread and abs(float(np.float32(spread)) / spread - 1.0) > 1e-6:
+        raise ConfigError("privacy.clip", found=repr(clip), expected="a clip whose noise float32 can hold")
     generator = os_generator()
     companies = Companies(x, y, company=company, generator=generator)
     # Turns nn.LSTM into Opacus's DPLSTM of the same weights and names; building it draws from torch's generator.

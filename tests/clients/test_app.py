@@ -16,7 +16,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from clients import training
 from clients.app import app
-from fedcredit.errors import FederationError
+from fedcredit.errors import ConfigError, FederationError
 from fedcredit.federation.engine import to_record
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import PrivacyTerms, Task
@@ -136,7 +136,7 @@ def test_a_first_round_releases_no_validation_and_none_is_released_where_none_is
     banks = nodes(1)
     assert "validation-good" not in train(banks, make_task(), number=1).content["metrics"]
     assert "validation-good" in train(banks, make_task(), number=2).content["metrics"]
-    assert "validation-good" not in train(banks, make_task(metrics="none"), number=2).content["metrics"]
+    assert "validation-good" not in train(banks, make_task(run="silent", metrics="none"), number=2).content["metrics"]
 
 
 def test_under_privacy_no_loss_leaves_and_the_count_is_of_companies(nodes: MakeNodes) -> None:
@@ -158,6 +158,27 @@ def test_the_spend_continues_across_rounds_and_attempts(nodes: MakeNodes) -> Non
     assert done.epsilon["bank-0"] < again <= 4.0
     refused = train(banks, PRIVATE, number=10)
     assert (refused.error.reason, len(read_spend(Path(banks.configs[0]["state"], "test")))) == ("budget", 11)
+
+
+def test_a_run_that_began_privately_cannot_go_on_without_privacy(nodes: MakeNodes) -> None:
+    banks = nodes(1)
+    assert train(banks, PRIVATE).has_content()
+    plain = train(banks, make_task(), number=2)
+    assert plain.error.reason == "refused"
+
+
+def test_exact_metrics_under_privacy_need_the_operators_word(nodes: MakeNodes) -> None:
+    task = make_task(privacy=TERMS, metrics="exact", local=LocalSettings("sgd", lr=0.1))
+    assert train(nodes(1), task).error.reason == "refused"
+    assert train(nodes(1, **{"exact-metrics": True}), make_task(**{**vars(task), "run": "allowed"})).has_content()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("clip", 7e-46), ("sample_rate", 1e-12), ("epsilon", 100.0), ("steps", 10**6)]
+)
+def test_terms_that_would_undo_the_noise_or_exhaust_the_node_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"privacy.{field}"):
+        replace(TERMS, **{field: value})
 
 
 def test_two_private_runs_of_one_seed_are_not_equal(nodes: MakeNodes) -> None:

@@ -37,6 +37,7 @@ def test_a_clean_reply_is_admitted_with_its_metrics() -> None:
     [
         ({"head.bias": Array(np.array([np.nan], np.float32))}, "not-finite"),
         ({"head.bias": Array(np.array([np.inf], np.float32))}, "not-finite"),
+        ({"head.bias": Array(np.full(1, 3e38, np.float32))}, "too-large"),
         ({"head.bias": Array(np.zeros(2, np.float32))}, "shape"),
         ({"head.bias": Array(np.zeros(1, np.float64))}, "dtype"),
         ({"backdoor": Array(np.zeros(1, np.float32))}, "array-names"),
@@ -63,6 +64,11 @@ def test_an_example_count_that_is_not_positive_or_not_plausible_is_quarantined(e
     outcome = admit(reply(**{"num-examples": examples}), REFERENCE)
     assert isinstance(outcome, Quarantined)
     assert outcome.reason in ("num-examples", "metric-not-finite")
+
+
+def test_nobody_counts_more_rows_than_it_said_it_has() -> None:
+    assert admit(reply(**{"num-examples": 11}), REFERENCE, most_examples=10) == Quarantined("num-examples")
+    assert isinstance(admit(reply(**{"num-examples": 10}), REFERENCE, most_examples=10), Admitted)
 
 
 def test_a_missing_record_or_count_is_quarantined() -> None:

@@ -53,7 +53,7 @@ def test_a_description_tells_nothing_about_a_company(nodes: MakeNodes) -> None:
         return reply
 
     gathered(grid_of(nodes(3), {"bank-0": watch}, kind="query.describe"))
-    assert set(seen[0].content["config"]) == {"institution", "schema-sha256", "label-definition", "companies"}
+    assert set(seen[0].content["config"]) == {"institution", "schema-sha256", "label-definition", "companies", "rows"}
 
 
 def test_the_wait_for_nodes_ends(nodes: MakeNodes) -> None:

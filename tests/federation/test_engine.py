@@ -431,7 +431,7 @@ def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(nodes: MakeNode
     banks = nodes(3)
     first, again = (conduct(grid_of(banks), make_order()).state.arrays for _ in range(2))
     assert_bit_equal(first, again)
-    other = conduct(grid_of(banks), make_order(make_task(seed=6))).state.arrays
+    other = conduct(grid_of(banks), make_order(make_task(run="other", seed=6))).state.arrays
     assert not np.array_equal(first["head.weight"], other["head.weight"])
 
 

@@ -174,6 +174,9 @@ def derive(rows: pd.DataFrame, *, banks: Sequence[str]) -> pd.DataFrame:
             "sector": two_digits.replace(SECTOR_OF).where(two_digits != "0", "unstated"),
             "division": rows["State"].map(DIVISION_OF),
             "is_same_state": (rows["State"] == rows["BankState"]).astype("int64"),
+            "bank": rows["Bank"],
+            "city": rows["City"],
+            "state": rows["State"],
             "employees": pd.cut(rows["NoEmp"], [-1, 1, 4, 9, 49, np.inf], labels=SIZES).astype(str),
         }
     )
