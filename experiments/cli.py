@@ -28,7 +28,10 @@ def run_study(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a study and say where its report is. Ctrl-C leaves checkpoints that `resume=latest` continues."""
+    """Run the study NAME (see `study list`) with Hydra OVERRIDES such as seeds=[0] model=mlp.
+
+    Ctrl-C leaves checkpoints that `resume=latest` continues.
+    """
     from experiments.judgement import summary
     from experiments.study import dry_run as forecast
     from experiments.study import load, run
@@ -48,7 +51,7 @@ def resume_study(
     folder: Annotated[Path, typer.Argument(help="The run folder, for example runs/quickstart/20260101T000000Z.")],
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was cut, with the settings it was started with."""
+    """Go on with the cut run in FOLDER, such as runs/quickstart/latest, with the settings it was started with."""
     from dataclasses import replace
 
     from experiments.folder import read_settings
@@ -81,7 +84,7 @@ def show_study(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Show every setting of a study, or the report of a run folder."""
+    """Show every setting of the study NAME, or the report of the run folder NAME."""
     import yaml
 
     if "/" in name:
@@ -120,8 +123,9 @@ def show_gain(
     approval_rate: Annotated[float | None, typer.Option(help="Another approval rate, 0..1.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What an institution gains by joining, recomputed from the run's own predictions."""
+    """What an institution gains by joining, recomputed from the predictions of the run in FOLDER."""
     from experiments.judgement import replay_gain
+    from fedcredit.evaluation.gain_text import gain_text
 
     found = replay_gain(
         folder, institution=institution, average_loan=average_loan, lgd=lgd, approval_rate=approval_rate
@@ -129,21 +133,20 @@ def show_gain(
     if as_json:
         typer.echo(json.dumps([gain.as_dict() for gain in found], ensure_ascii=False))
         return
-    for gain in found:
-        typer.echo(f"{gain.institution}: {gain.verdict}. {gain.reason}")
+    typer.echo(gain_text(found))
 
 
 @study.command("status")
 def show_status(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
-    """How far a run is."""
+    """How far the run in FOLDER is."""
     status = _read_status(folder)
     done = f", {status['done']} of {status['units']} models" if "done" in status else ""
     typer.echo(json.dumps(status) if as_json else f"{status['state']}{done}, {status['updated']}")
 
 
 @study.command("stop")
-def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Ask a running study to stop; its checkpoints stay."""
+def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
+    """Ask the study that runs in FOLDER to stop; its checkpoints stay."""
     from fedcredit.errors import RunError
 
     status = _read_status(folder)
@@ -154,6 +157,7 @@ def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")]) ->
         told = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another process since
         if pid > 1 and (not told.exists() or b"stud" in told.read_bytes() or b"experiments" in told.read_bytes()):
             os.kill(pid, signal.SIGTERM)
+            typer.echo(json.dumps({"asked_to_stop": pid}) if as_json else f"asked process {pid} to stop")
             return
     except (ProcessLookupError, ValueError):
         pass  # said below
@@ -162,20 +166,22 @@ def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")]) ->
 
 
 @study.command("logs")
-def show_logs(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Print a run's log."""
+def show_logs(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
+    """Print the log of the run in FOLDER."""
     from fedcredit.errors import RunError
 
     path = folder / "log.txt"
     if not path.exists():
         raise RunError(str(path), found="no log", expected="a run folder")
-    typer.echo(path.read_text(), nl=False)
+    text = path.read_text(encoding="utf-8")
+    typer.echo(json.dumps(text.splitlines(), ensure_ascii=False) if as_json else text, nl=as_json)
 
 
 @study.command("new")
 def new_study(
     name: Annotated[str, typer.Argument(help="Name of the new study: letters, digits, _.")],
     base: Annotated[str, typer.Option(help="The study to start from.")] = "quickstart",
+    as_json: Json = False,
 ) -> None:
     """Start a study of your own: configs/experiment/NAME.yaml from another's."""
     from fedcredit.config import CONFIGS
@@ -188,7 +194,7 @@ def new_study(
         source.read_text().replace(f"study run {base}", f"study run {name}").replace(f"study: {base}", f"study: {name}")
     )
     target.write_text(text)
-    typer.echo(str(target))
+    typer.echo(json.dumps({"study": name, "file": str(target)}) if as_json else str(target))
 
 
 @study.command("ui")

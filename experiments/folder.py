@@ -23,7 +23,7 @@ _NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking", "targets", "que
 
 @dataclass(frozen=True)
 class RunFolder:
-    """runs/<study>/<UTC time>/ and the files that contracts name."""
+    """runs/<study>/<UTC time>/ with settings, status, log, report, predictions and model."""
 
     path: Path
 
@@ -81,7 +81,8 @@ def _new(home: Path) -> Path:
     while True:
         path = home / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         try:
-            path.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)  # scores and labels by company: for whoever ran it
         except FileExistsError:
             time.sleep(0.2)  # another run began in this second
         except OSError as fault:

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from experiments.folder import RunFolder, read_settings
+from experiments.training import metrics_under_privacy
 from experiments.units import Unit, study_epsilon
 from fedcredit.config import StudySettings
-from fedcredit.data.windows import Windows
+from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
 from fedcredit.evaluation.gain import Gain, gains
 from fedcredit.evaluation.panel import read_panel
@@ -51,7 +52,7 @@ def judge(
         spent=_spent(facts),
         privacy=_sentences(settings, facts, windows.institutions),
         targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
-        rounds=_rounds(facts),
+        rounds=_rounds(settings, facts),
         splits=_splits(settings),
         judge=settings.evaluation.judge,
         outside_mean=settings.evaluation.outside_mean,
@@ -60,6 +61,8 @@ def judge(
         terms=_terms(settings),
         predictions_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
         draws=settings.evaluation.draws,
+        schema_sha256=windows.schema_sha256,
+        data_sha256=digest(windows),
         **origin,
     )
     more = {"question": settings.question, "best_alone": _chosen(facts), "prevalence": asdict(prevalence)}
@@ -184,7 +187,7 @@ def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str
         if any(unit.epsilon is None for unit in facts):
             found.append("The arms without privacy have no bound: epsilon of the study with them is infinite.")
         found.append("A company known to m institutions bears m times these figures; that m is yours to declare.")
-        found.append(f"Metrics while training under privacy: {settings.privacy.metrics}.")
+        found.append(f"Metrics while training under privacy: {metrics_under_privacy(settings)}.")
     own = (
         "Your own table: this run kept its spend in its folder; keep your own account of what all runs spend together."
     )
@@ -192,12 +195,12 @@ def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str
     return found
 
 
-def _rounds(facts: Facts) -> list[dict[str, Any]]:
+def _rounds(settings: StudySettings, facts: Facts) -> list[dict[str, Any]]:
     """The federated rounds that a report draws."""
     return [
         {
             "arm": unit.arm,
-            "method": unit.method,
+            "method": settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method).method,
             "epsilon": unit.epsilon,
             "seed": unit.seed,
             "round": record["round"],

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -104,7 +104,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         privacy=privacy,
         personal=recipe.personal,
         personal_mu=recipe.personal_mu,
-        metrics="exact" if privacy is None else settings.privacy.metrics,
+        metrics="exact" if privacy is None else metrics_under_privacy(settings),
     )
 
 
@@ -117,6 +117,11 @@ def _fit_alone(train: Windows, *, unit: Unit, settings: StudySettings, recipe: R
         conducted = conduct(InProcessGrid(client_app, nodes), replace(order, checkpoints=None))
         model = _model(order.task, conducted.state.arrays)
     return lambda rows: _probabilities(model, rows)
+
+
+def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:
+    """Exact ones only where the rows are public or synthetic, whatever was asked."""
+    return "none" if settings.data.name == "table" else settings.privacy.metrics
 
 
 def _members(unit: Unit, place: Workplace) -> list[str]:

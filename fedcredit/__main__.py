@@ -64,9 +64,22 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(
             _say({**said, "expected": "", "hint": "add --help", "code": "usage"}, as_json="--json" in words, code=2)
         )
+    except OSError as fault:  # a full disk, a folder that may not be written: nothing that a traceback explains
+        sys.exit(_say(_of_machine(fault), as_json="--json" in words, code=1))
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(1)
+
+
+def _of_machine(fault: OSError) -> dict[str, Any]:
+    return {
+        "error": type(fault).__name__,
+        "where": str(fault.filename or "this machine"),
+        "found": (fault.strerror or str(fault) or type(fault).__name__).lower(),
+        "expected": "",
+        "hint": "check the path, its permissions and the free space",
+        "code": "file",
+    }
 
 
 def _say(fault: dict[str, Any], *, as_json: bool, code: int) -> int:

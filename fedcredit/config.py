@@ -27,7 +27,7 @@ from fedcredit.strict import build
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 Arm = Literal["local", "best_alone", "federated", "pooled", "incumbent"]
-LARGEST_DELTA = 1e-5  # contracts: at most min(1e-5, 1/(10 n))
+LARGEST_DELTA = 1e-5  # at most min(1e-5, 1/(10 n))
 STRATEGIES = "flwr.serverapp.strategy."
 
 
@@ -113,7 +113,7 @@ class Recipe:
 class FederationSettings:
     """How rounds are held; a quorum of null is a majority of the institutions."""
 
-    engine: Literal["inprocess", "ray"] = "inprocess"
+    engine: Literal["inprocess", "ray", "superlink"] = "inprocess"
     quorum: int | None = None
     deadline_seconds: float = 3600.0
     wait_seconds: float = 600.0
@@ -159,7 +159,7 @@ class GainSettings:
     method: str | None = None
     average_loan: float | None = None
     lgd: float = 0.45
-    currency: str = "CNY"
+    currency: str = ""
     approval_rate: float = 0.8
 
 
@@ -292,6 +292,14 @@ def _check(settings: StudySettings) -> None:
         found = f"{settings.evaluation.headline!r} of splits {scored}"
         raise ConfigError("evaluation.headline", found=found, expected=f"some of {', '.join(SPLITS)}, joined by +")
     Terms(settings.gain.approval_rate, settings.gain.average_loan, settings.gain.lgd)  # refuses what makes no sense
+    if settings.federation.engine == "superlink":
+        hint = "engine=inprocess or engine=ray; a superlink has no pooled arm, and trains local at the node"
+        raise ConfigError(
+            "federation.engine",
+            found="superlink",
+            expected="an engine on this machine, until the node exists",
+            hint=hint,
+        )
     if settings.federation.quorum is not None and settings.federation.quorum < 1:
         raise ConfigError("federation.quorum", found=str(settings.federation.quorum), expected="at least 1")
     if settings.partition.n < 1:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,9 @@ import pytest
 
 from fedcredit.data.windows import Windows, save
 
-for name, value in {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-}.items():
-    os.environ.setdefault(name, value)
+MIRROR = Path(__file__).resolve().parents[2] / "shared" / "data"
+if MIRROR.is_dir():  # as in the Makefile
+    os.environ.setdefault("FEDCREDIT_DATA_MIRROR", str(MIRROR))
 
 FEATURES = ("debt", "cash", "growth")
 
@@ -74,3 +71,14 @@ def nodes(tmp_path: Path) -> Callable[..., Nodes]:
         return Nodes(configs, parts)
 
     return make
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process grows beyond 80 bytes, not even the one that pytest may write to: so, briefly."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import fedcredit
 from fedcredit import __main__ as program
 from fedcredit.errors import BudgetSpent, CheckpointError, ConfigError, FedCreditError
 
@@ -68,7 +70,7 @@ def test_epsilon_zero_is_refused_before_anything_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert leave("study", "run", "quickstart", "privacy.epsilons=[0]") == 2
-    assert "above 0, or null for no privacy" in capsys.readouterr().err
+    assert "privacy.epsilons: found 0.0, expected above 0" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,6 +134,47 @@ def test_ctrl_c_leaves_with_1_and_one_word(capsys: Captured, monkeypatch: pytest
     assert capsys.readouterr().err.split() == ["stopped"]
 
 
+def test_an_oserror_is_two_lines_and_leaves_with_1(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device", "runs/a")
+
+    monkeypatch.setattr("fedcredit.config.load", fill)
+    assert leave("study", "show", "quickstart") == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: runs/a: found no space left on device"
+    assert second.startswith("hint: ")
+    assert leave("study", "show", "quickstart", "--json") == 1
+    assert list(json.loads(capsys.readouterr().out)) == KEYS
+
+
+@pytest.mark.parametrize("engine", ["inprocess", "ray"])
+def test_an_engine_is_chosen_in_one_word(engine: str, capsys: Captured) -> None:
+    assert leave("study", "show", "quickstart", f"engine={engine}", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["federation"]["engine"] == engine
+
+
+def test_the_package_turns_telemetry_off_and_keeps_what_is_set() -> None:
+    code = (
+        "import os, sys, fedcredit\n"
+        "print(*(os.environ[name] for name in fedcredit.ENVIRONMENT), 'numpy' in sys.modules)"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in fedcredit.ENVIRONMENT}
+    ran = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=bare | more).stdout
+        for more in ({}, {"FLWR_TELEMETRY_ENABLED": "1"})
+    ]
+    assert ran == ["0 1 1 true false False\n", "1 1 1 true false False\n"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["clients.app", "server.app", "experiments.study"])
+def test_flwr_is_imported_with_its_telemetry_off(module: str) -> None:
+    code = f"import {module}; from flwr.supercore import telemetry; print(telemetry.FLWR_TELEMETRY_ENABLED)"
+    bare = {name: value for name, value in os.environ.items() if name not in fedcredit.ENVIRONMENT}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=bare)
+    assert ended.stdout == "0\n"
+
+
 def test_help_names_every_group_and_imports_no_heavy_library() -> None:
     heavy = ("torch", "flwr", "opacus", "mlflow", "hydra", "pandas", "numpy", "lightgbm", "sklearn")
     code = (
@@ -150,7 +193,6 @@ def test_help_leaves_with_0(words: list[str], capsys: Captured) -> None:
     assert "Usage" in capsys.readouterr().out
 
 
-@pytest.mark.skip(reason="a bare group prints its whole help inside one error line")
 @pytest.mark.parametrize("words", [[], ["study"], ["data"]])
 def test_a_group_without_a_command_prints_its_help_and_no_error(words: list[str], capsys: Captured) -> None:
     assert leave(*words) in (0, 2)

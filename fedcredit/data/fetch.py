@@ -21,8 +21,8 @@ def fetch(local: str, sha256: str, *, address: str, mirror: Path | None = None, 
     """Where the file is, its sha256 checked.
 
     It is looked for as `local` in the cache (FEDCREDIT_CACHE or ~/.cache/fedcredit), then in the mirror (the argument,
-    else FEDCREDIT_DATA_MIRROR, else shared/data beside the checkout), and used in place; else it is downloaded into the
-    cache, unless its set is not free to take.
+    else FEDCREDIT_DATA_MIRROR), and used in place; else it is downloaded into the cache, unless its set is not free to
+    take.
     """
     cached = cache_folder() / local
     folder = mirror_folder() if mirror is None else mirror
@@ -48,11 +48,9 @@ def cache_folder() -> Path:
 
 
 def mirror_folder() -> Path | None:
-    """The mirror that the environment names, or shared/data beside the checkout where that exists."""
-    if named := os.environ.get("FEDCREDIT_DATA_MIRROR"):
-        return Path(named)
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return beside if beside.is_dir() else None
+    """The folder that FEDCREDIT_DATA_MIRROR names; None where it names none."""
+    named = os.environ.get("FEDCREDIT_DATA_MIRROR")
+    return Path(named) if named else None
 
 
 def _verified(path: Path, sha256: str) -> Path:

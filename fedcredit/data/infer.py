@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from fedcredit.data.cells import fault, numbers, read_cells, require
 from fedcredit.data.schema import Column, Label, Schema
@@ -68,6 +69,23 @@ def infer_schema(
         stratum=stratum,
         lineage={"file": path.name},
     )
+
+
+def read_kinds(path: Path) -> dict[str, dict[str, Any]]:
+    """What a YAML or JSON file says of columns, by name; see `kinds` of `infer_schema`.
+
+    Raises:
+        TableError: the file cannot be read, or is not a mapping of columns to settings.
+    """
+    expected = "a YAML or JSON file such as {rate: {kind: ratio, lo: 0, hi: 2}}"
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        found = str(error).splitlines()[0]
+        raise TableError(path.name, found=found, expected=expected) from error
+    if not isinstance(said, dict) or not all(isinstance(kind, dict) for kind in said.values()):
+        raise TableError(path.name, found="no mapping of columns to settings", expected=expected)
+    return {str(name): kind for name, kind in said.items()}
 
 
 def _column(cells: pd.Series, said: Mapping[str, Any] | None, *, where: str, is_named: bool) -> Column | None:

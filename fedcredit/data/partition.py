@@ -104,12 +104,6 @@ def contiguous(windows: Windows, n: int) -> Names:
     return _named(at[one.code], windows.split, n=n)
 
 
-def one_class_institutions(windows: Windows) -> list[str]:
-    """Institutions whose training rows are all good or all bad, or that have none: they cannot learn alone."""
-    train = windows.part("train")
-    return [name for name in windows.institutions if len(np.unique(train.of(name).y)) < 2]
-
-
 @dataclass(frozen=True)
 class _Companies:
     """code: (rows,) the company of each row, in order of appearance; split: (companies,) that of its first row."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +17,9 @@ from fedcredit.data.schema import Column, Schema, Table
 from fedcredit.data.windows import SPLITS
 from fedcredit.errors import TableError
 
-__all__ = ["check", "infer_schema", "read_table"]
+__all__ = ["check", "infer_schema", "read_table", "write_table"]
+
+ROLES = ("company", "period", "institution", "split", "incumbent", "amount", "size", "sector", "stratum")
 
 
 def read_table(path: Path, schema: Schema, *, encoding: str | None = None, allow_gaps: bool = False) -> Table:
@@ -38,9 +44,7 @@ def check(frame: pd.DataFrame, schema: Schema, *, where: str, allow_gaps: bool =
     """
     if frame.empty:
         raise TableError(where, found="no rows", expected="one row a company, or one a company and period")
-    roles = ("company", "period", "institution", "split", "incumbent", "amount", "size", "sector", "stratum")
-    keys = [name for role in roles if (name := getattr(schema, role)) is not None]
-    require(frame, [*schema.features, schema.label.column, *keys], where=where)
+    require(frame, _columns_of(schema), where=where)
 
     clean = {schema.company: _names(frame[schema.company], where=where, expected="a company id")}
     clean[schema.label.column] = _zero_or_one(frame[schema.label.column], where=where).astype("int64")
@@ -57,6 +61,36 @@ def check(frame: pd.DataFrame, schema: Schema, *, where: str, allow_gaps: bool =
     if schema.period is not None:
         checked = order(checked, schema, where=where, allow_gaps=allow_gaps)
     return Table(checked.reset_index(drop=True), schema)
+
+
+def write_table(table: Table, folder: Path, *, source: Path) -> Path:
+    """The table as `data.parquet` and `table.json` in `folder`; gives the path of the former.
+
+    Only columns that the schema names are written, and no rows that keep the place of a missing period. The lineage
+    names `source` and its sha256. Both files are whole before either takes its place.
+    """
+    with source.open("rb") as stream:
+        lineage = {
+            **table.schema.lineage,
+            "file": source.name,
+            "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
+        }
+    schema = replace(table.schema, lineage=lineage)
+    label = schema.label.column
+    rows = table.frame.loc[table.frame[label].notna(), _columns_of(schema)].astype({label: "int64"})
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        data, said = Path(unfinished, "data.parquet"), Path(unfinished, "table.json")
+        rows.to_parquet(data, index=False)
+        said.write_text(json.dumps(schema.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        said.replace(folder / said.name)
+        return data.replace(folder / data.name)
+
+
+def _columns_of(schema: Schema) -> list[str]:
+    """Keys, features and label, each once: a feature may have a role as well."""
+    keys = [name for role in ROLES if (name := getattr(schema, role)) is not None]
+    return list(dict.fromkeys([*keys, *schema.features, schema.label.column]))
 
 
 def _names(cells: pd.Series, *, where: str, expected: str) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +77,15 @@ def join(parts: Sequence[Windows]) -> Windows:
         split=np.concatenate([p.split for p in parts]),
         about=pd.concat([p.about for p in parts], ignore_index=True),
     )
+
+
+def digest(windows: Windows) -> str:
+    """sha256 of every number and name that a model or a judgement sees, in the order of the rows."""
+    found = hashlib.sha256()
+    for part in (windows.x, windows.y, windows.company, windows.institution, windows.split):
+        found.update(f"{part.dtype.kind}{part.shape}".encode())
+        found.update(np.ascontiguousarray(part).tobytes() if part.dtype.kind == "f" else "\0".join(part).encode())
+    return found.hexdigest()
 
 
 def save(windows: Windows, path: Path) -> None:

@@ -152,7 +152,13 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
     """What a run can be told by, and repeated with: hashes, seeds, machine, timing."""
     told = {name: report.get(name) or None for name in HASHES}
     told |= {"seeds": ", ".join(map(str, report["seeds"])), **report["machine"], **report["timing"]}
-    return {name: NOTHING if value is None else str(value) for name, value in told.items()}
+    return {name: _fact(value) for name, value in told.items()}
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return NOTHING if value is None else str(value)
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {

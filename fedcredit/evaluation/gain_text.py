@@ -12,7 +12,7 @@ from fedcredit.evaluation.gain import Gain
 from fedcredit.evaluation.plots import variant_name
 
 WIDTH = 110
-LABEL = 44  # columns of a line's first words
+LABEL = 34  # columns of a line's first words
 LEVEL = 14
 
 
@@ -27,7 +27,7 @@ def gain_text(gains: Sequence[Gain]) -> str:
 
 
 def _institution(gain: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{_clean(gain['institution'])}: {gain['verdict'].upper()}"
+    yield from _wrapped(f"{gain['institution']}: {gain['verdict'].upper()}", indent="")
     yield from _wrapped(f"{gain['reason']}. {gain['n']} rows of split {gain['split']}, {gain['positives']} defaults.")
     for against in gain["against"]:
         yield ""
@@ -51,12 +51,12 @@ def _against(against: Mapping[str, Any]) -> Iterator[str]:
     for name, words in (("ece", "calibration error (ECE)"), ("slope", "calibration slope (1 is right)")):
         yield _line(words, figure(calibration["baseline"][name]), figure(calibration["federated"][name]))
     for group in against["groups"]:
-        words = f"AUC, {group['by']} {group['name']} ({group['n']} rows, {group['positives']} bad)"
-        one = group["auc"]
-        if one:
-            yield _line(words, figure(one["baseline"]), figure(one["federated"]), change(one))
-        else:
-            yield _line(words, NOTHING, NOTHING, "too few of a class")
+        if one := group["auc"]:
+            words, size = f"AUC, {group['by']} {group['name']}", f"{group['n']} rows, {group['positives']} defaults"
+            yield _line(words, figure(one["baseline"]), figure(one["federated"]), f"{change(one)}, {size}")
+    small = [f"{group['by']} {group['name']}" for group in against["groups"] if not group["auc"]]
+    if small:
+        yield from _wrapped(f"too few of a class for an AUC: {', '.join(small)}", indent="    ")
 
 
 def _once(gain: Mapping[str, Any]) -> Iterator[str]:
@@ -73,7 +73,9 @@ def _line(words: str, own: str, federated: str, moved: str = "") -> str:
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(_clean(text), WIDTH, initial_indent=indent, subsequent_indent=indent)
+    shown = _clean(text)
+    width = WIDTH // 2 if any(map(_is_wide, shown)) else WIDTH
+    return textwrap.wrap(shown, width, initial_indent=indent, subsequent_indent=indent)
 
 
 def _clean(text: str) -> str:
@@ -81,11 +83,16 @@ def _clean(text: str) -> str:
 
 
 def _padded(text: str) -> str:
-    """Cut or filled to `LABEL` columns; a Chinese letter takes two."""
+    """Cut or filled to `LABEL` columns."""
     shown, used = "", 0
     for letter in _clean(text):
-        wide = 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if used + wide > LABEL:
+        columns = 2 if _is_wide(letter) else 1
+        if used + columns > LABEL:
             break
-        shown, used = shown + letter, used + wide
+        shown, used = shown + letter, used + columns
     return shown + " " * (LABEL - used)
+
+
+def _is_wide(letter: str) -> bool:
+    """Whether a letter takes two columns, as Chinese does."""
+    return unicodedata.east_asian_width(letter) in "WF"

@@ -27,7 +27,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     parts = [
         f"# {_cell(report['study'])}",
         *([_cell(report["question"])] if report.get("question") else []),
-        f"Data: {_cell(report['dataset'])}. Split {_cell(', '.join(report['splits']))}, {len(report['seeds'])} seeds. "
+        f"Data: {_cell(report['dataset'])}. Split {_cell(', '.join(report['splits']))}, {len(report['seeds'])} seed"
+        f"{'' if len(report['seeds']) == 1 else 's'}. "
         "Intervals are 95 % over companies and seeds, paired on identical rows.",
         *_gain(report["gain"]),
         *_targets(report["targets"]),

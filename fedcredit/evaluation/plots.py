@@ -114,7 +114,7 @@ def against_epsilon(rows: Entries, split: str) -> str:
 
 
 def rounds(history: Entries, figure: str) -> str:
-    """One line a variant and seed over the rounds: `auc` on validation data, or `loss`, the round's mean in training."""
+    """One line a variant and seed over the rounds: `auc` on validation data, or `loss`, the mean of training."""
     told = [entry for entry in history if entry.get(figure) is not None]
     if not told:
         return ""
@@ -162,7 +162,7 @@ def variant_name(entry: Mapping[str, Any]) -> str:
     'federated fedsgd, epsilon 3'
     """
     arm, method, epsilon = entry["arm"], entry.get("method"), entry.get("epsilon")
-    name = f"{arm} {method}" if method and arm == "federated" else str(arm)
+    name = f"{arm} {method}" if method not in (None, "", arm) and arm == "federated" else str(arm)
     return name if epsilon is None else f"{name}, epsilon {epsilon:g}"
 
 

@@ -70,12 +70,12 @@ def build(
     """The content of report.json.
 
     `schema` (1), `study`, `dataset`, the hashes of the settings, the code, the predictions and the table (its schema,
-    its rows), `machine`, `seeds`, `splits`, `judge` and `timing` say what ran. `rows` and `comparisons` are the figures;
-    `gain` has one entry for each institution, on the first split, and is empty where no federated model ran. `targets`
-    are measured on the comparisons (a ready line {name, asked, measured, met} is taken as it is), `privacy` are
-    sentences, `curves` points to draw. `rounds` are taken as they come: arm, method, epsilon, seed, round, `loss` (mean
-    training loss), `auc` (on validation data), `quarantined` (institution: reason code) and `missing` (institutions
-    that sent nothing in time).
+    its content), `machine`, `seeds`, `splits`, `judge` and `timing` say what ran. `rows` and `comparisons` are the
+    figures; `gain` has one entry for each institution, on the first split, and is empty where no federated model ran.
+    `targets` are measured on the comparisons (a ready line {name, asked, measured, met} is taken as it is), `privacy`
+    are sentences, `curves` points to draw. `rounds` are taken as they come: arm, method, epsilon, seed, round, `loss`
+    (mean training loss), `auc` (on validation data), `quarantined` (institution: reason code) and `missing`
+    (institutions that sent nothing in time).
     `prevalence` holds the training rates; target rates that it lacks are counted on the validation predictions.
     """
     known = with_validation_rates(predictions, prevalence or Prevalence())

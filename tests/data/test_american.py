@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from fedcredit.data.datasets import load
 from fedcredit.data.features import make_windows
@@ -15,6 +16,7 @@ from fedcredit.data.fetch import mirror_folder
 from fedcredit.data.public import american
 from fedcredit.errors import TableError
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "data"
 needs_mirror = pytest.mark.skipif(
     mirror_folder() is None and os.environ.get("FEDCREDIT_CI") != "1",
     reason="no mirror of the public data: set FEDCREDIT_DATA_MIRROR",
@@ -61,6 +63,12 @@ def test_the_no_market_track_has_no_market_value(small: dict[str, Path]) -> None
 
     assert len(table.schema.features) == 35
     assert not [name for name in table.frame.columns if "market" in name]
+
+
+def test_the_study_without_market_value_names_the_columns_of_the_track() -> None:
+    settings = yaml.safe_load((CONFIGS / "american_w4_no_market.yaml").read_text(encoding="utf-8"))
+
+    assert tuple(settings["columns"]) == american.NO_MARKET
 
 
 def test_an_unknown_column_is_answered_with_the_nearest(small: dict[str, Path]) -> None:

@@ -129,15 +129,6 @@ def test_an_unknown_column_and_an_empty_name_are_refused() -> None:
         partition.by_column(windows, "size")
 
 
-def test_institutions_with_one_class_in_training_are_listed() -> None:
-    windows = windows_of(
-        ["a", "b", "c", "d", "e"], y=[0, 1, 0, 0, 1], split=["train", "train", "train", "train", "test"]
-    )
-    windows = partition.assign(windows, np.asarray(["both", "both", "good", "good", "good"]))
-
-    assert partition.one_class_institutions(windows) == ["good"]
-
-
 def test_a_split_by_company_does_not_depend_on_who_else_is_there() -> None:
     alone, together = split_by_company(np.asarray(["acme"])), split_by_company(np.asarray(["beta", "acme"]))
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fedcredit.evaluation.comparisons import comparisons
+from fedcredit.evaluation.comparisons import FIELDS, comparisons
+from fedcredit.evaluation.delong import paired_difference
 
 FEW = 300
 
@@ -123,6 +124,56 @@ def test_a_study_of_own_slices_only_has_no_figures_on_the_whole_split(prediction
     home = local[local["institution"] == local["model_institution"]]
     found = comparisons(pd.concat([predictions[predictions["arm"] == "federated"], home]), judge="own", draws=20)
     assert {e["institution"] for e in found if e["name"] == "federated - mean local"} == {"mean"}
+
+
+def test_every_comparison_has_the_same_fields(found: list[dict[str, Any]]) -> None:
+    assert all(tuple(entry) == FIELDS for entry in found)
+
+
+def test_two_single_models_have_delongs_paired_interval_of_their_mean_scores(
+    found: list[dict[str, Any]], predictions: pd.DataFrame
+) -> None:
+    test = predictions.query("split == 'test' and epsilon.isna()")
+    pooled, federated = (
+        test[test["arm"] == arm].pivot_table(index=["company", "y"], columns="seed", values="p").mean(axis=1)
+        for arm in ("pooled", "federated")
+    )
+    expected = paired_difference(pooled.index.get_level_values("y"), pooled, federated)
+    entry = pick(found, name="pooled - federated", institution="all", epsilon=None, other_epsilon=None)
+    assert (entry["delong_low"], entry["delong_high"]) == pytest.approx(expected[1:])
+
+
+@pytest.mark.parametrize("scored_on", ["all", "own"])
+@pytest.mark.parametrize("arm", ["local", "best_alone", "incumbent"])
+def test_delong_and_the_bootstrap_agree_on_one_seed(predictions: pd.DataFrame, arm: str, scored_on: str) -> None:
+    one = predictions[(predictions["seed"] == 0) & predictions["epsilon"].isna()]
+    place = {"institution": "Bank E", "scored_on": scored_on}
+    entry = pick(comparisons(one, draws=FEW), name=f"federated - {arm}", **place)
+    width = entry["high"] - entry["low"]
+    assert entry["delong_high"] - entry["delong_low"] == pytest.approx(width, rel=0.25)
+    assert (entry["delong_low"] + entry["delong_high"]) / 2 == pytest.approx(entry["point"])
+
+
+def test_means_levels_and_personal_heads_have_no_delong_interval(predictions: pd.DataFrame) -> None:
+    plain = predictions[predictions["epsilon"].isna()]
+    federated = plain[plain["arm"] == "federated"]
+    personal = federated.assign(method="local_head", model_institution=federated["institution"])
+    for entry in comparisons(pd.concat([plain, personal]), draws=20):
+        is_one_model = (
+            entry["name"] in ("pooled - federated", "federated - local", "federated - best_alone")
+            or entry["name"] == "federated - incumbent"
+        )
+        told = is_one_model and entry["institution"] != "mean" and entry["method"] != "local_head"
+        assert (entry["delong_low"] is not None) is told
+
+
+def test_a_best_model_goes_by_its_own_name_at_its_institution(predictions: pd.DataFrame) -> None:
+    one = predictions[(predictions["seed"] == 0) & predictions["epsilon"].isna()]
+    found = comparisons(one, draws=20)
+    names = {"name": "federated - best_alone", "scored_on": "own"}
+    assert pick(found, **names, institution="杭州银行")["other_model"] == "logistic"
+    mean = pick(found, name="federated - mean best_alone", institution="all")
+    assert mean["other_model"] == "lightgbm/logistic"
 
 
 @pytest.mark.slow

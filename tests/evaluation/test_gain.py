@@ -11,6 +11,7 @@ import pytest
 
 from fedcredit.errors import ConfigError, RunError
 from fedcredit.evaluation.changes import Change, Terms
+from fedcredit.evaluation.figures import lending
 from fedcredit.evaluation.gain import chosen_variant, gains
 from fedcredit.evaluation.metrics import auc, ks
 from fedcredit.evaluation.panel import Panel, read_panel
@@ -154,6 +155,26 @@ def test_money_is_the_tables_own_when_no_average_loan_is_stated() -> None:
     panel = two_arms(np.linspace(0.1, 0.9, 100), np.full(100, 0.2), y, amount=np.full(100, 2_000.0))
     terms = Terms(approval_rate=0.9, lgd=0.5)
     assert gains(panel, terms=terms, draws=FEW)[0].against[0].changes.expected_loss.baseline == pytest.approx(180_000)
+
+
+@pytest.mark.parametrize(
+    ("terms", "has_amounts", "unit", "words"),
+    [
+        (Terms(average_loan=5_000.0, currency="USD"), True, "USD", "an average loan is 5,000 USD"),
+        (Terms(average_loan=5_000.0), False, "the loan's currency", "an average loan is 5,000."),
+        (Terms(currency="USD"), True, "USD", "each loan counts with its own amount in the table"),
+        (Terms(), True, "the table's currency", "each loan counts with its own amount in the table"),
+        (Terms(currency="USD"), False, "loans", "every loan counts as 1"),
+    ],
+    ids=["stated", "no currency", "the table's", "the table's, no currency", "none"],
+)
+def test_the_unit_of_money_is_said_in_words(terms: Terms, has_amounts: bool, unit: str, words: str) -> None:
+    y, p = np.repeat([0, 1], [80, 20]), np.linspace(0.1, 0.9, 100)
+    amounts = {"amount": np.full(100, 2_000.0)} if has_amounts else {}
+    (found,) = gains(two_arms(p, p, y, **amounts), terms=terms, draws=10)
+    assert found.money == unit
+    assert words in lending(found.as_dict())
+    assert f"Expected loss is in {unit} for each 1,000 applicants." in lending(found.as_dict())
 
 
 def test_an_answer_carries_its_hashes_and_is_plain_json(panel: Panel) -> None:

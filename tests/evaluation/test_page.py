@@ -101,6 +101,38 @@ def test_a_report_of_a_study_without_arms_to_compare_still_has_a_page(report: di
     assert markdown(bare).startswith("# quickstart")
 
 
+def test_the_question_stands_under_the_title(report: dict[str, Any]) -> None:
+    asked = {**report, "question": "Does <it> pay?"}
+    assert '<p class="question">Does &lt;it&gt; pay?</p>' in page(asked)
+    assert markdown(asked).splitlines()[2] == "Does &lt;it&gt; pay?"
+    assert 'class="question"' not in page(report)
+
+
+def test_updates_that_were_not_used_are_listed(report: dict[str, Any]) -> None:
+    assert "Quarantined or late" not in page(report) + markdown(report)
+    fates: dict[int, dict[str, Any]] = {1: {"quarantined": {"A<b>&co": "not_finite"}}, 2: {"missing": ["Bank E"]}}
+    rounds = [{**one, "quarantined": {}, "missing": [], **fates.get(one["round"], {})} for one in report["rounds"]]
+    told = {**report, "rounds": rounds}
+    shown = "".join(read(page(told)).text)
+    assert "quarantined: not_finite" in shown
+    assert "late: nothing came in time" in shown
+    assert "seed 0: 2; seed 1: 2; seed 2: 2" in shown
+    assert "| federated fedavg, epsilon 3 | A&lt;b&gt;&amp;co | quarantined: not\\_finite | 3 |" in markdown(told)
+
+
+def test_delongs_intervals_stand_among_all_comparisons(html: str) -> None:
+    headline, everything = html.split("<summary>All ")
+    assert "<th>DeLong's interval</th>" not in headline
+    assert re.search(r"<td>\[[+-]\.\d{3}, [+-]\.\d{3}\]</td>", everything)
+
+
+def test_a_report_of_an_earlier_version_still_has_a_page(report: dict[str, Any]) -> None:
+    newer = ("delong_low", "delong_high")
+    compared = [{name: value for name, value in one.items() if name not in newer} for one in report["comparisons"]]
+    earlier = {name: value for name, value in report.items() if name not in ("schema_sha256", "data_sha256")}
+    assert "DeLong" in page({**earlier, "comparisons": compared})
+
+
 def test_markdown_tables_have_the_same_number_of_cells_in_each_line(report: dict[str, Any]) -> None:
     text = markdown(report)
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):

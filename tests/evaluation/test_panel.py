@@ -53,6 +53,7 @@ def test_personal_heads_become_one_model_of_everybody() -> None:
     for frames in (heads, at_home):
         (scores,) = read_panel(pd.concat([predictions(arm="pooled"), *frames]), "test").models[1:]
         assert scores.institution is None
+        assert scores.is_personal
         assert scores.p.tolist() == [[0.1, 0.2, 0.3, 0.4, 0.5]]
 
 
@@ -64,6 +65,19 @@ def test_the_kind_of_a_chosen_model_may_differ() -> None:
     (scores,) = read_panel(pd.concat(frames), "test").models
     assert scores.label == "lightgbm/logistic"
     assert scores.seeds == (0, 1)
+
+
+def test_models_chosen_by_their_results_are_one_variant_whatever_their_names() -> None:
+    best = [
+        predictions(arm="best_alone", model_institution="X", model="boosted trees 100 x 4"),
+        predictions(arm="best_alone", model_institution="Y", model="logistic C=0.3"),
+    ]
+    names = ("", "incumbent", None)
+    known = [predictions(arm="incumbent", model_institution=f"{n}", model=name) for n, name in enumerate(names)]
+    panel = read_panel(pd.concat([predictions(), *best, *known]), "test")
+    assert [variant.arm for variant in panel.variants] == ["federated", "best_alone", "incumbent"]
+    assert [scores.label for scores in panel.of(panel.variants[1])] == ["boosted trees 100 x 4", "logistic C=0.3"]
+    assert [scores.label for scores in panel.of(panel.variants[2])] == ["", "incumbent", ""]
 
 
 def test_an_incumbent_needs_no_seed() -> None:

@@ -20,6 +20,16 @@ def texts(svg: str) -> list[str]:
     return ["".join(element.itertext()) for element in ET.fromstring(svg).iter() if element.tag.endswith("}text")]  # noqa: S314
 
 
+def test_the_loss_by_round_is_said_to_be_of_training(drawn: dict[str, str]) -> None:
+    assert "training loss" in texts(drawn["Training loss by round"])
+    assert "validation AUC" in texts(drawn["Validation AUC by round"])
+
+
+def test_rounds_without_figures_draw_nothing(report: dict[str, Any]) -> None:
+    bare = [{**entry, "loss": None, "auc": None} for entry in report["rounds"]]
+    assert not [caption for caption in plots({**report, "rounds": bare}) if "by round" in caption]
+
+
 def test_a_full_report_has_all_seven_drawings(drawn: dict[str, str]) -> None:
     assert len(drawn) == 7
     for svg in drawn.values():

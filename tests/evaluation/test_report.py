@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from fedcredit.errors import RunError
 from fedcredit.evaluation import page
-from fedcredit.evaluation.report import Prevalence, Report, Terms, gains, read_panel
+from fedcredit.evaluation.markdown import markdown
+from fedcredit.evaluation.report import Prevalence, Report, Terms, build, gains, read_panel
 
 CONTRACT = {"schema", "study", "dataset", "config_sha256", "git_sha", "machine", "seeds", "rows", "timing"}
 
@@ -63,6 +65,56 @@ def test_a_written_report_is_read_back(report: dict[str, Any], predictions: pd.D
     assert found.targets.columns.tolist() == ["name", "asked", "measured", "met"]
     assert len(found.gain) == 5
     assert len(found.predictions) == len(predictions)
+
+
+@pytest.fixture
+def build_from() -> Callable[..., dict[str, Any]]:
+    def build_one(predictions: pd.DataFrame, **more: Any) -> dict[str, Any]:
+        facts: dict[str, Any] = dict.fromkeys(("study", "dataset", "config_sha256", "git_sha"), "x")
+        return build(predictions, **facts, machine={}, seeds=[0], timing={}, draws=50, **more)
+
+    return build_one
+
+
+@pytest.mark.parametrize("arms", [["local"], ["local", "pooled"]], ids=" and ".join)
+def test_a_study_without_a_federated_arm_has_a_report_without_a_gain(
+    predictions: pd.DataFrame, build_from: Callable[..., dict[str, Any]], arms: list[str]
+) -> None:
+    data = build_from(predictions[predictions["arm"].isin(arms)])
+    assert data["gain"] == []
+    assert "What do I gain" not in Report(data)._repr_html_() + markdown(data)
+    assert set(Report(data).headline["name"]) == {"mean local", "pooled"} & {arms[-1], "mean local"}
+
+
+def test_models_that_all_left_an_institution_out_are_nobodys_gain(
+    predictions: pd.DataFrame, build_from: Callable[..., dict[str, Any]]
+) -> None:
+    federated = predictions[predictions["arm"] == "federated"]
+    left_out = federated[federated["institution"] == "Bank E"].assign(left_out="Bank E")
+    assert build_from(pd.concat([left_out, predictions[predictions["arm"] == "pooled"]]))["gain"] == []
+
+
+def test_a_table_too_small_to_tell_anything_has_empty_frames_with_columns(
+    predictions: pd.DataFrame, build_from: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    few = predictions.groupby(["arm", "model_institution", "seed", "epsilon", "split"], dropna=False).head(6)
+    found = Report(build_from(few[few["arm"] == "federated"]))
+    assert found.data["comparisons"] == []
+    assert found.headline.empty
+    assert {"name", "headline", "point", "delong_low"} <= set(found.headline.columns)
+    assert {"arm", "auc"} <= set(Report({**found.data, "rows": []}).rows.columns)
+    found.write(tmp_path)
+    assert "nothing can be told" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_says_which_table_was_used(
+    predictions: pd.DataFrame, build_from: Callable[..., dict[str, Any]]
+) -> None:
+    data = build_from(predictions.query("arm == 'pooled'"), schema_sha256="5" * 64, data_sha256="6" * 64)
+    assert (data["schema_sha256"], data["data_sha256"]) == ("5" * 64, "6" * 64)
+    for text in (Report(data)._repr_html_(), markdown(data)):
+        assert "5" * 64 in text
+        assert "6" * 64 in text
 
 
 def test_a_report_draws_itself_in_a_notebook(report: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from fedcredit.evaluation.calibration import Prevalence, prior_shift
-from fedcredit.evaluation.rows import Spent, rows
+from fedcredit.evaluation.rows import FIELDS, Spent, rows
 
 CONTRACT = {
     "arm",
@@ -59,7 +59,7 @@ def one(found: list[dict[str, Any]], **key: object) -> dict[str, Any]:
 
 
 def test_every_row_has_the_keys_of_the_contract(found: list[dict[str, Any]]) -> None:
-    assert all(set(row) == CONTRACT for row in found)
+    assert all(set(row) == CONTRACT == set(FIELDS) for row in found)
 
 
 def test_models_of_everybody_are_scored_on_the_whole_split_and_on_each_slice(found: list[dict[str, Any]]) -> None:
@@ -100,6 +100,19 @@ def test_a_local_model_shows_its_own_spend(found: list[dict[str, Any]]) -> None:
         for name in ("_under", "Bank E")
     }
     assert spent == {"_under": 2.7, "Bank E": None}
+
+
+def test_a_spend_covers_a_chosen_model_whatever_its_name(predictions: pd.DataFrame) -> None:
+    best = predictions.query("arm == 'best_alone'").assign(epsilon=3.0, noise="local", model="boosted trees 100 x 4")
+    spent = Spent("best_alone", 3.0, 2.5, 1e-5, institution="Bank E", model="boosted trees 100 x 4")
+    paid = {row["institution"] for row in rows(best, spent=[spent]) if row["epsilon_spent"] == 2.5}
+    assert paid == {"Bank E"}
+
+
+def test_an_institutions_row_keeps_the_name_of_its_own_best_model(predictions: pd.DataFrame) -> None:
+    best = predictions.query("arm == 'best_alone' and seed == 0")
+    found = {row["institution"]: row["model"] for row in rows(best)}
+    assert (found["杭州银行"], found["A<b>&co"]) == ("logistic", "lightgbm")
 
 
 def test_one_seed_has_no_seed_deviation(found: list[dict[str, Any]]) -> None:

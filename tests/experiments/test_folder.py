@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import resource
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +11,12 @@ import pytest
 from experiments.folder import RunFolder, config_sha256, read_settings
 from fedcredit.config import StudySettings
 from fedcredit.errors import RunError
+from tests.conftest import small_files
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StudySettings:
     return StudySettings(study="small", question="贷?", runs=str(tmp_path / "runs"))
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """The operating system lets no file of this process grow beyond 80 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (80, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_new_run_says_what_it_was_asked(settings: StudySettings) -> None:
@@ -39,10 +29,10 @@ def test_two_runs_of_one_second_have_two_folders(settings: StudySettings) -> Non
     assert RunFolder.open(settings).path != RunFolder.open(settings).path
 
 
-def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(settings: StudySettings, small_files: None) -> None:
+def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(settings: StudySettings) -> None:
     folder = RunFolder(Path(settings.runs))
     folder.write_text("report.md", "old")
-    with pytest.raises(RunError, match="File too large") as caught:
+    with small_files(), pytest.raises(RunError, match="File too large") as caught:
         folder.write_text("report.md", "x" * 1000)
     assert "resume=latest" in caught.value.hint
     assert (folder.path / "report.md").read_text() == "old"

@@ -20,6 +20,7 @@ FAST = [
     "recipe.rounds=4",
     "arms=[local,federated,pooled]",
     "tracking.mlflow=false",
+    "seeds=[0]",
     "evaluation.draws=20",
     "workers=1",
 ]

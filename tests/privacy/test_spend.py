@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from fedcredit.errors import CheckpointError
 from fedcredit.privacy.accounting import Step, epsilon_spent
 from fedcredit.privacy.spend import SPEND_FILE, charge, read_spend
+from tests.conftest import small_files
 
 STEP = Step(noise_multiplier=2.0, sample_rate=0.1, steps=3)
 
@@ -48,18 +47,9 @@ def test_a_torn_line_swallows_no_later_charge(kept: int, tmp_path: Path) -> None
     assert read_spend(tmp_path) == [STEP] * (4 if kept == -1 else 3)
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """The operating system lets no file of this process grow beyond 80 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (80, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_file_that_cannot_grow_refuses_the_charge(tmp_path: Path, small_files: None) -> None:
+def test_a_file_that_cannot_grow_refuses_the_charge(tmp_path: Path) -> None:
     charge(tmp_path, STEP, number=1)
-    with pytest.raises(CheckpointError, match="File too large") as caught:
+    with small_files(), pytest.raises(CheckpointError, match="File too large") as caught:
         charge(tmp_path, STEP, number=2)
     assert "nothing was trained" in caught.value.hint
     assert read_spend(tmp_path) == [STEP]

@@ -18,7 +18,6 @@ from fedcredit.data.transforms import choose
 
 INSTITUTIONS = ("guest", "host_1", "host_2")
 COLUMNS = tuple(Column(f"x{number}", "raw", unit="standard deviations") for number in range(23))
-GUEST = tuple(column.name for column in COLUMNS[:13])
 HOST = tuple(column.name for column in COLUMNS[13:])
 HOST_FILE = tuple(column.name for column in COLUMNS[: len(HOST)])  # the host's file counts from x0 again
 HELD_OUT = 0.3  # the share of hetero clients that test, by the hash of their id
