@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.folder import RunFolder, read_settings
-from experiments.training import metrics_under_privacy
-from experiments.units import Unit, study_epsilon
+from experiments.units import Unit, metrics_under_privacy, study_epsilon
 from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
@@ -184,7 +183,7 @@ def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str
             f"The study, with its seeds and private arms, spent {study_epsilon(private, institutions):.1f} at the "
             "institution where it spent most (basic composition)."
         )
-        if any(unit.epsilon is None for unit in facts):
+        if any(unit.epsilon is None and unit.arm in ("federated", "pooled") for unit in facts):
             found.append("The arms without privacy have no bound: epsilon of the study with them is infinite.")
         found.append("A company known to m institutions bears m times these figures; that m is yours to declare.")
         found.append(f"Metrics while training under privacy: {metrics_under_privacy(settings)}.")

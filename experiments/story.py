@@ -38,6 +38,8 @@ class Story:
     def __enter__(self) -> Story:
         if self._file:
             logging.getLogger().addHandler(self._file)
+            log.addHandler(self._file)
+        log.propagate = False  # Opacus gives the root logger a handler of its own, which would say every line again
         log.setLevel(logging.INFO)
         if self._progress:
             self._progress.start()
@@ -50,6 +52,7 @@ class Story:
             self._progress.stop()
         if self._file:
             logging.getLogger().removeHandler(self._file)
+            log.removeHandler(self._file)
             self._file.close()
 
     def tell(self, line: str) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from torch import nn
 from clients.app import app as client_app
 from clients.institution import NODES_FILE
 from experiments.alone import Predict, best_alone
-from experiments.units import Unit
+from experiments.units import Unit, metrics_under_privacy
 from experiments.workplace import POOLED, Workplace
 from fedcredit.config import Recipe, StudySettings
 from fedcredit.data.windows import Windows
@@ -117,11 +117,6 @@ def _fit_alone(train: Windows, *, unit: Unit, settings: StudySettings, recipe: R
         conducted = conduct(InProcessGrid(client_app, nodes), replace(order, checkpoints=None))
         model = _model(order.task, conducted.state.arrays)
     return lambda rows: _probabilities(model, rows)
-
-
-def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:
-    """Exact ones only where the rows are public or synthetic, whatever was asked."""
-    return "none" if settings.data.name == "table" else settings.privacy.metrics
 
 
 def _members(unit: Unit, place: Workplace) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from fedcredit.config import StudySettings
 
@@ -72,3 +73,8 @@ def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumb
     if "incumbent" in settings.arms and has_incumbent:
         found += [Unit("incumbent", "incumbent", name, "", None, settings.seeds[0]) for name in institutions]
     return found
+
+
+def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:
+    """Exact ones only where the rows are public or synthetic, whatever was asked."""
+    return "none" if settings.data.name == "table" else settings.privacy.metrics
