@@ -36,7 +36,6 @@ def run_study(
     from experiments.study import dry_run as forecast
     from experiments.study import load, run
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `study stop` and a shutdown end it as Ctrl-C does
     settings = load(name, overrides or [])
     if dry_run:
         found = forecast(settings)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,7 +61,7 @@ def run(settings: StudySettings) -> Report:
     place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public)
     start_seconds = time.perf_counter() - began
     try:
-        with Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:
+        with _ended_as_by_ctrl_c(), Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:
             story.tell(
                 f"{settings.study}: {len(units)} models, {len(windows.institutions)} institutions -> {folder.path}"
             )
@@ -138,6 +141,19 @@ def _timing(facts: dict[Unit, dict[str, Any]], windows: Windows) -> dict[str, An
     longest = max((len(f["history"]) for unit, f in facts.items() if unit.arm == "federated"), default=0)
     median = sorted(rounds)[len(rounds) // 2] if rounds else None
     return {"round_seconds_median": median, "rounds": longest, "clients": len(windows.institutions)}
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """`study stop` and a shutdown send SIGTERM: it leaves what Ctrl-C leaves. Handlers are the main thread's alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _git_sha() -> str:

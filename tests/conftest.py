@@ -74,10 +74,10 @@ def nodes(tmp_path: Path) -> Callable[..., Nodes]:
 
 
 @contextmanager
-def small_files() -> Iterator[None]:
-    """No file of this process grows beyond 80 bytes, not even the one that pytest may write to: so, briefly."""
+def small_files(most: int = 80) -> Iterator[None]:
+    """No file of this process grows beyond `most` bytes, not even the one that pytest may write to: so, briefly."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (80, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 STUDY = [
     *("study", "run", "quickstart", "data.economy.companies=1500", "data.economy.months=8", "data.length=4"),
     *("privacy.epsilons=[null]", "privacy.metrics=exact", "arms=[local,federated,pooled]", "recipe.rounds=150"),
-    *("data.economy.institutions=3", "workers=1", "tracking.mlflow=false", "evaluation.draws=20"),
+    *("data.economy.institutions=3", "workers=1", "tracking.mlflow=false", "seeds=[0]", "evaluation.draws=20"),
 ]
 
 

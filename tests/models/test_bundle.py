@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import resource
-from collections.abc import Iterator
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -22,6 +20,7 @@ from fedcredit.errors import ModelError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle, PriorShift
+from tests.conftest import small_files
 
 SCHEMA = Schema(
     (Column("debt", "raw"), Column("sales", "raw", nullable=True)),
@@ -116,17 +115,8 @@ def test_same_bundle_may_be_written_again_and_another_may_not(folder: Path) -> N
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-@pytest.fixture
-def almost_full_disk() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.usefixtures("almost_full_disk")
 def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="hint: free some space"):
+    with small_files(1000), pytest.raises(ModelError, match="hint: free some space"):
         bundles.write(tmp_path / "model", made())
     assert list(tmp_path.iterdir()) == []
 
