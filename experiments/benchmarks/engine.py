@@ -33,6 +33,7 @@ from experiments.units import Unit
 from experiments.workplace import Workplace
 from fedcredit.config import StudySettings, load
 from fedcredit.data.windows import Windows
+from fedcredit.errors import FedCreditError
 from fedcredit.evaluation.metrics import auc
 from fedcredit.federation import personal
 from fedcredit.federation.checkpoint import Arrays, RoundRecord
@@ -239,8 +240,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ray-rounds", type=int, default=8, help="timed rounds on Ray")
     parser.add_argument("--no-ray", action="store_true")
     asked = parser.parse_args(arguments)
-    with contextlib.redirect_stdout(sys.stderr):
-        found = measure(rounds=asked.rounds, repeats=asked.repeats, ray_rounds=0 if asked.no_ray else asked.ray_rounds)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            ray_rounds = 0 if asked.no_ray else asked.ray_rounds
+            found = measure(rounds=asked.rounds, repeats=asked.repeats, ray_rounds=ray_rounds)
+    except FedCreditError as fault:
+        sys.stderr.write(f"error: {fault}\n")
+        sys.exit(fault.exit_code)
     sys.stdout.write(json.dumps(found, indent=None if asked.json else 1) + "\n")
 
 

@@ -47,10 +47,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FEDCREDIT_CACHE") or Path.home() / ".cache" / "fedcredit")
 
 
+BESIDE = Path("../shared/data")
+
+
 def mirror_folder() -> Path | None:
-    """The folder that FEDCREDIT_DATA_MIRROR names; None where it names none."""
+    """The folder that FEDCREDIT_DATA_MIRROR names, else ../shared/data where that exists, else None."""
     named = os.environ.get("FEDCREDIT_DATA_MIRROR")
-    return Path(named) if named else None
+    if named:
+        return Path(named)
+    return BESIDE.resolve() if BESIDE.is_dir() else None
 
 
 def _verified(path: Path, sha256: str) -> Path:
