@@ -205,26 +205,17 @@ def test_a_quorum_above_the_number_of_institutions_is_refused(study: Study, tmp_
     assert any("quorum" in line and "at most the 2 institutions" in line for line in lines)
 
 
-@pytest.mark.skip(
-    reason="experiments/workplace.py: about.parquet of no columns comes back with no rows, so rows.of fails"
-)
 def test_best_alone_and_personal_heads_run_on_a_table_of_nothing_but_its_keys(study: Study, tmp_path: Path) -> None:
     loans(150).to_csv(tmp_path / "loans.csv", index=False)
     assert study(tmp_path / "loans.csv", "arms=[local,best_alone,federated]") == 0
 
 
-@pytest.mark.skip(
-    reason="experiments/workplace.py: an institution named 'pooled' is given the table of all institutions"
-)
-def test_an_institution_whose_name_is_pooled_trains_on_its_own_rows(study: Study, tmp_path: Path) -> None:
+def test_an_institution_with_a_name_that_reports_use_themselves_is_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = loans(150)
     frame["bank"] = frame["bank"].replace(BANKS[0], "pooled")
     frame.to_csv(tmp_path / "loans.csv", index=False)
-    assert study(tmp_path / "loans.csv", "arms=[local]") in (0, 2)
-    counts = [
-        record["per_institution"]["pooled"]["num-examples"]
-        for path in tmp_path.glob("runs/quickstart/*Z/units/local-*.json")
-        for record in json.loads(path.read_text())["history"]
-        if "pooled" in record["per_institution"]
-    ]
-    assert all(count <= 75 for count in counts)
+    assert study(tmp_path / "loans.csv", "arms=[local]") == 1
+    assert "found a reserved name" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/quickstart/*Z"))
