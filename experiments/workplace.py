@@ -24,6 +24,7 @@ class Workplace:
     @staticmethod
     def build(folder: Path, windows: Windows, *, label_definition: str, is_public: bool = True) -> Workplace:
         """Lay out the files that units read; `is_public` covers synthetic rows."""
+        folder = folder.resolve()  # what is read is remembered by path, and a working folder may change
         folder.mkdir(parents=True, exist_ok=True)
         names = windows.institutions
         for number, name in enumerate(names):
