@@ -46,8 +46,9 @@ format: $(STAMP)  ## write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP)  ## write docs/commands.md from the program's own help
+docs: $(STAMP)  ## write docs/commands.md from the program's help, docs/dictionary.md from the dictionary
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/dictionary.py
 
 clean:  ## remove what set-up and runs made
 	rm -rf $(VENV) runs multirun

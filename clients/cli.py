@@ -94,14 +94,20 @@ def fetch_sets(
 
 @data.command("dictionary")
 def print_dictionary(as_json: Json = False) -> None:
-    """Print the 28 indicators: name, factor, unit, range, direction, sources."""
+    """Print the 18 sources with their columns and levels, and the 28 indicators with their formulas."""
     from fedcredit.data.indicators import indicators
+    from fedcredit.data.sources import sources
 
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in indicators()], ensure_ascii=False))
+        columns = {one.id: [asdict(column) for column in one.fields] for one in sources()}
+        rows = [{**asdict(one), "columns": columns[one.id]} for one in sources()]
+        typer.echo(json.dumps({"sources": rows, "indicators": [asdict(i) for i in indicators()]}, ensure_ascii=False))
         return
+    for one in sources():
+        typer.echo(f"{one.id} {one.table:16} {one.zh}  {one.en}  level {one.level}, {one.frequency}")
+        typer.echo(f"    {', '.join(column.name for column in one.columns)}")
     for row in indicators():
-        typer.echo(f"{row.id:20} {row.zh}  {row.en}  [{row.lo:g}, {row.hi:g}] {row.unit}")
+        typer.echo(f"{row.factor} {row.id:18} {row.zh}  {row.en}  [{row.lo:g}, {row.hi:g}] {row.unit}, {row.direction}")
 
 
 def _facts(table: Table) -> dict[str, Any]:

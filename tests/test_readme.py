@@ -153,6 +153,11 @@ def test_the_page_of_commands_is_what_the_program_says_of_itself() -> None:
     assert (ROOT / "docs" / "commands.md").read_text() == made["render"](), "python docs/commands.py"
 
 
+def test_the_page_of_the_dictionary_is_what_the_dictionary_says() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "dictionary.py"))
+    assert (ROOT / "docs" / "dictionary.md").read_text() == made["render"](), "python docs/dictionary.py"
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_a_page_with_its_command(name: str) -> None:
     command = re.compile(rf"(fedcredit study run |make study NAME=){name}\b")
