@@ -12,8 +12,8 @@ import numpy as np
 
 from experiments.units import Unit, study_epsilon
 from experiments.workplace import Workplace
-from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows
+from fedcredit.settings import StudySettings
 
 TRIAL_ROUNDS = 2
 BEST_ALONE_SECONDS = 8.0  # an allowance for one institution's candidates, not a measurement

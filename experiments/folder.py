@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from fedcredit.config import StudySettings
 from fedcredit.errors import RunError
+from fedcredit.settings import StudySettings
 from fedcredit.strict import build
 
 # Where and how fast a study runs, and what was hoped of it, does not change what it finds.

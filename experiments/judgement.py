@@ -12,12 +12,12 @@ import pandas as pd
 
 from experiments.folder import RunFolder, read_settings
 from experiments.units import Unit, metrics_under_privacy, study_epsilon
-from fedcredit.config import StudySettings
 from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
 from fedcredit.evaluation.gain import Gain, gains
 from fedcredit.evaluation.panel import read_panel
 from fedcredit.evaluation.report import Prevalence, Report, Spent, Target, Terms, build, rates
+from fedcredit.settings import StudySettings
 from fedcredit.strict import build as build_strictly
 
 Facts = Mapping[Unit, Mapping[str, Any]]

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from experiments.units import Unit
 from experiments.workplace import Workplace
-from fedcredit.config import StudySettings
+from fedcredit.settings import StudySettings
 
 Done = tuple[Unit, dict[str, Any]]
 

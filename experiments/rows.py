@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedcredit.config import DataSettings, PartitionSettings, StudySettings, TableSettings
 from fedcredit.data import partition
 from fedcredit.data.datasets import load
 from fedcredit.data.economy import generate
@@ -18,6 +17,7 @@ from fedcredit.data.schema import Table, read_schema
 from fedcredit.data.tables import read_table
 from fedcredit.data.windows import SPLITS, Windows
 from fedcredit.errors import ConfigError, TableError
+from fedcredit.settings import DataSettings, PartitionSettings, StudySettings, TableSettings
 
 RESERVED = {"all", "pooled", "mean", "each"}
 

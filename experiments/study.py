@@ -33,11 +33,12 @@ from experiments.story import Story
 from experiments.tracking import candidate, track, write_bundle
 from experiments.units import Unit, units_of
 from experiments.workplace import Workplace
-from fedcredit.config import StudySettings, load
+from fedcredit.config import load
 from fedcredit.data.schema import Table
 from fedcredit.data.windows import Windows
 from fedcredit.errors import FedCreditError, RunError
 from fedcredit.evaluation.report import Report
+from fedcredit.settings import StudySettings
 from server.app import strategy_of
 
 __all__ = ["Estimate", "dry_run", "load", "run"]

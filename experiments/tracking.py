@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from experiments.folder import RunFolder
 from experiments.units import Unit
-from fedcredit.config import StudySettings
 from fedcredit.data.features import inputs_of
 from fedcredit.data.schema import Table
 from fedcredit.evaluation.calibration import Prevalence
 from fedcredit.evaluation.report import Report
 from fedcredit.models.bundle import Bundle, PriorShift, write
 from fedcredit.registry import Registry, Version
+from fedcredit.settings import StudySettings
 
 Facts = Mapping[Unit, Mapping[str, Any]]
 

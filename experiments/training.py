@@ -23,7 +23,6 @@ from clients.institution import NODES_FILE
 from experiments.alone import Predict, best_alone
 from experiments.units import Unit, metrics_under_privacy
 from experiments.workplace import POOLED, Workplace
-from fedcredit.config import Recipe, StudySettings
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError
 from fedcredit.federation import personal
@@ -34,6 +33,7 @@ from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.build import build
 from fedcredit.models.train import evaluate
 from fedcredit.privacy.accounting import delta_for
+from fedcredit.settings import Recipe, StudySettings
 from server.app import Conducted, Order, conduct
 
 

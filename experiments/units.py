@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from fedcredit.config import StudySettings
+from fedcredit.settings import StudySettings
 
 
 @dataclass(frozen=True)

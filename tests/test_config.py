@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fedcredit.config import CONFIGS, StudySettings, load
+from fedcredit.config import CONFIGS, load
 from fedcredit.errors import ConfigError
+from fedcredit.settings import StudySettings
 
 STUDIES = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 

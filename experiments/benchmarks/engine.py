@@ -31,7 +31,7 @@ from experiments.study import origin
 from experiments.training import task_of
 from experiments.units import Unit
 from experiments.workplace import Workplace
-from fedcredit.config import StudySettings, load
+from fedcredit.config import load
 from fedcredit.data.windows import Windows
 from fedcredit.errors import FedCreditError
 from fedcredit.evaluation.metrics import auc
@@ -42,6 +42,7 @@ from fedcredit.federation.engine import RoundPlan, run_rounds
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.models.build import build
 from fedcredit.models.train import evaluate
+from fedcredit.settings import StudySettings
 from server.app import Order, initial_arrays, strategy_of
 from server.simulation import conduct_on_ray
 

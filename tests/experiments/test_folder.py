@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments.folder import RunFolder, config_sha256, read_settings
-from fedcredit.config import StudySettings
 from fedcredit.errors import RunError
+from fedcredit.settings import StudySettings
 from tests.conftest import small_files
 
 

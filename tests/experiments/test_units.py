@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.units import units_of
-from fedcredit.config import StudySettings
+from fedcredit.settings import StudySettings
 
 
 def test_a_study_has_one_unit_for_each_model_and_no_two_share_a_name() -> None:
