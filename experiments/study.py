@@ -8,18 +8,14 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -27,6 +23,7 @@ from safetensors import SafetensorError
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
 from experiments.judgement import judge, prevalence_of
+from experiments.machine import commit, machine
 from experiments.pool import read_predictions, run_units
 from experiments.rows import rows_of, table_of
 from experiments.story import Story
@@ -111,7 +108,7 @@ def dry_run(settings: StudySettings) -> Estimate:
 
 def origin(settings: StudySettings) -> dict[str, Any]:
     """Where a report comes from: configuration, code and machine."""
-    return {"config_sha256": config_sha256(settings), "git_sha": _git_sha(), "machine": _machine()}
+    return {"config_sha256": config_sha256(settings), "git_sha": commit(), "machine": machine()}
 
 
 def _rows(settings: StudySettings) -> tuple[Windows, Table]:
@@ -155,22 +152,3 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _git_sha() -> str:
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "flwr", "opacus", "numpy")},
-    }
