@@ -1,0 +1,1 @@
+"""Rows of the sources become a history that outlives a crash."""
