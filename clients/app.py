@@ -1,7 +1,7 @@
 """The institution's ClientApp: a task and a global model come in, an update or a few counts go out.
 
-`context.node_config` holds the institution's facts, the message's config what the study asks. An exception leaves as
-a code; its text stays in the institution's own log.
+`context.node_config` holds the institution's facts, the message's config what the study asks. Every reply goes through
+the egress gate. An exception leaves as a code; its text stays in the institution's own log, identifiers masked.
 """
 
 from __future__ import annotations
@@ -9,27 +9,44 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import math
 from collections.abc import Callable
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
+from clients.egress import outsides, pass_reply, refusal
 from clients.institution import Institution, Rows, institution_of
 from clients.training import batch_order, train_plainly, train_private
+from fedcredit.data.governance.gate import Block, six_digits
+from fedcredit.data.governance.levels import refuse_plain
+from fedcredit.data.governance.masking import LOGS
 from fedcredit.errors import ConfigError, FedCreditError, PolicyRefused, TableError
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import decode, encode, record_of
-from fedcredit.federation.messages import ARRAYS, CONFIG, EXAMPLES, MAX_ROUND, METRICS, SCORE_BINS, Task
+from fedcredit.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    DESCRIBE,
+    EVALUATE,
+    EXAMPLES,
+    MAX_ROUND,
+    METRICS,
+    SCORE_BINS,
+    TRAIN,
+    Task,
+)
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.accounting import epsilon_spent
 from fedcredit.privacy.spend import read_spend
 
-CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 MAX_MU = 1e6
+MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
+LOGS.install()
 log = logging.getLogger(__name__)
 app = ClientApp()
 
@@ -37,18 +54,22 @@ Handler = Callable[[Message, Context], Message]
 
 
 def coded(handler: Handler) -> Handler:
-    """The handler, with every exception turned into an error reply that carries a code and no text."""
+    """The handler with its reply sent through the gate, and every exception turned into a code without text."""
 
     @functools.wraps(handler)
     def guarded(message: Message, context: Context) -> Message:
+        kind = message.metadata.message_type
         try:
-            return handler(message, context)
+            reply = handler(message, context)
+            task = None if kind == DESCRIBE else Task.from_config(message.content[CONFIG])
+            arrays = _outside(task) if task is not None and kind == TRAIN else {}
+            return pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
         except FedCreditError as fault:
-            log.warning("%s refused: %s", message.metadata.message_type, fault)
-            return Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=message)
+            log.warning("%s refused: %s", kind, fault)
+            return refusal(fault.code, message)
         except Exception:
-            log.exception("%s failed", message.metadata.message_type)
-            return Message(Error(CLIENT_APP_RAISED, "internal"), reply_to=message)
+            log.exception("%s failed", kind)
+            return refusal("internal", message)
 
     return guarded
 
@@ -78,7 +99,9 @@ def train(message: Message, context: Context) -> Message:
     if task.metrics == "exact" and number > 1 and len(here.validation):
         metrics |= _counts(model, here.validation)
     if task.privacy is None:
-        metrics["loss"] = train_plainly(model, here, task, number=number, proximal_mu=_proximal_mu(message))
+        loss = train_plainly(model, here, task, number=number, proximal_mu=_proximal_mu(message))
+        if math.isfinite(loss):
+            metrics["loss"] = six_digits(min(loss, MAX_LOSS))
         metrics[EXAMPLES] = len(here.train)
     else:
         if _proximal_mu(message):
@@ -123,7 +146,7 @@ def spent(message: Message, context: Context) -> Message:
     here, task, _ = _open(message, context)
     history = read_spend(here.folder(task.run))
     delta = task.privacy.delta if task.privacy else 0.0
-    epsilon = epsilon_spent(history, delta=delta) if history else 0.0
+    epsilon = six_digits(epsilon_spent(history, delta=delta), upwards=True) if history else 0.0
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
 
 
@@ -137,6 +160,11 @@ def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
         raise TableError("task.features", found="another feature list", expected="the institution's own")
     if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:
         raise PolicyRefused("task.metrics", found="exact, under privacy", expected="none", hint="the operator decides")
+    if message.metadata.message_type == TRAIN or (
+        message.metadata.message_type == EVALUATE and task.metrics == "exact"
+    ):
+        is_private = task.privacy is not None and task.metrics == "none"
+        refuse_plain(here.level, what="task", is_private=is_private, is_open=here.is_open)
     here.bind(task)
     return here, task, _round(config)
 
@@ -150,7 +178,7 @@ def _round(config: ConfigRecord) -> int:
 
 def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
     """The task's model with the arrays that came in and, where heads stay at home, the institution's own head."""
-    model, initial = _resident(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    model, initial = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
     arrays = message.content[ARRAYS]
     if not isinstance(arrays, ArrayRecord):
         raise TableError("message", found="no arrays", expected="the global model")
@@ -163,13 +191,22 @@ def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
 
 
 @functools.lru_cache(maxsize=8)
-def _resident(settings: ModelSettings, *, features: int, time: int, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
+def _resident(
+    settings: ModelSettings, *, features: tuple[str, ...], time: int, seed: int
+) -> tuple[nn.Module, dict[str, Tensor]]:
     """A model that all messages train in turn, and its initial weights; a process handles one message at a time.
 
     Building a small model anew, or copying it, takes as long as several of its training steps.
     """
     model = build(settings, features=features, time=time, seed=seed)
     return model, copy.deepcopy(model.state_dict())
+
+
+@functools.lru_cache(maxsize=8)
+def _outside(task: Task) -> dict[str, Block]:
+    """What the arrays of the task's model look like, all but their values."""
+    model, _ = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
+    return outsides(personal.shared(model, share=task.share))
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:

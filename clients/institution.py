@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,16 @@ from flwr.app import Context
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedcredit.data.governance.masking import LOGS
+from fedcredit.data.governance.names import Names, read_names
 from fedcredit.data.windows import Windows, load
 from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.federation.messages import Task
 
 # Flower's simulation gives a node nothing but its number; the file named here holds the node_config of each.
 NODES_FILE = "FEDCREDIT_NODES"
+
+SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found in many a count
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class Institution:
     """Who this node is: its name, its rows by split, and a folder of its own for state.
 
     The operator may allow exact metrics under privacy, and a run to spend more than its plan after a crash; both are
-    for public and synthetic rows.
+    for public and synthetic rows. `level` is the highest of the rows' features, or what the operator raised it to;
+    `is_open`: see `levels.may_leave`. `names` are the companies' ids and the local registry: they are searched for in
+    whatever leaves, and masked in the log.
     """
 
     name: str
@@ -52,11 +60,19 @@ class Institution:
     state: Path
     allows_exact_metrics: bool = False
     allows_overspending: bool = False
+    level: int = 3
+    is_open: bool = False
+    names: Names | None = None
 
-    @property
+    @cached_property
     def companies(self) -> int:
         """How many companies the institution trains on."""
         return len(np.unique(self.train.company))
+
+    @cached_property
+    def validation_bad(self) -> int:
+        """How many validation rows have label 1."""
+        return int(self.validation.y.sum())
 
     def bind(self, task: Task) -> None:
         """Tie the run's name to its first task: a later one under the same name could ask without privacy.
@@ -95,19 +111,38 @@ def institution_of(context: Context) -> Institution:
     missing = [key for key in ("institution", "windows", "state", "label-definition") if key not in facts]
     if missing:
         raise ConfigError("node_config", found=f"no {', '.join(missing)}", expected="the facts of this institution")
-    texts = (str(facts[key]) for key in ("institution", "windows", "state", "label-definition"))
-    return _read(*texts, facts.get("exact-metrics") is True, facts.get("overspending") is True)
+    return _read(json.dumps(facts, sort_keys=True))
 
 
 @lru_cache(maxsize=64)
-def _read(
-    name: str, path: str, state: str, label_definition: str, exact_metrics: bool, overspending: bool
-) -> Institution:
-    windows = load(Path(path))
-    train, validation = _rows(windows, "train"), _rows(windows, "validation")
-    digest, features = windows.schema_sha256, windows.features
-    home = Path(state)
-    return Institution(name, label_definition, digest, features, train, validation, home, exact_metrics, overspending)
+def _read(facts_json: str) -> Institution:
+    facts: Mapping[str, Any] = json.loads(facts_json)
+    windows = load(Path(str(facts["windows"])))
+    names = Names.of(name for name in set(windows.company.tolist()) if len(name) >= SHORTEST_ID)
+    if "registry" in facts:
+        names = names | read_names(Path(str(facts["registry"])))
+    LOGS.watch(names)
+    return Institution(
+        name=str(facts["institution"]),
+        label_definition=str(facts["label-definition"]),
+        schema_sha256=windows.schema_sha256,
+        features=windows.features,
+        train=_rows(windows, "train"),
+        validation=_rows(windows, "validation"),
+        state=Path(str(facts["state"])),
+        allows_exact_metrics=facts.get("exact-metrics") is True,
+        allows_overspending=facts.get("overspending") is True,
+        level=_raised(windows.level, facts.get("level", windows.level)),
+        is_open=facts.get("open-rows") is True or facts.get("one-machine") is True,
+        names=names,
+    )
+
+
+def _raised(level: int, said: object) -> int:
+    """An owner may raise the level of the rows, never lower it."""
+    if not isinstance(said, int) or not level <= said <= 5:
+        raise ConfigError("node_config, level", found=repr(said)[:20], expected=f"the rows' own {level}, or up to 5")
+    return said
 
 
 def _rows(windows: Windows, split: str) -> Rows:

@@ -57,6 +57,9 @@ class Workplace:
             "state": str(state / str(number)),
             "label-definition": facts["label_definition"],
             "exact-metrics": facts["is_public"],
+            "open-rows": facts["is_public"],
+            # Every institution of a study is this process: what a reply says of the rows goes to who holds them.
+            "one-machine": True,
             "overspending": facts["is_public"],
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -69,6 +70,9 @@ def main(args: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(1)
+    except Exception:  # a fault of ours; what a library put into its text may be a cell of somebody's table
+        click.echo(_masked(traceback.format_exc()), err=True, nl=False)
+        sys.exit(1)
 
 
 def _of_machine(fault: OSError) -> dict[str, Any]:
@@ -82,7 +86,15 @@ def _of_machine(fault: OSError) -> dict[str, Any]:
     }
 
 
+def _masked(text: str) -> str:
+    """The text without codes and names of companies or people; a terminal's lines are copied into tickets."""
+    from fedcredit.data.governance.masking import mask_text
+
+    return mask_text(text)
+
+
 def _say(fault: dict[str, Any], *, as_json: bool, code: int) -> int:
+    fault = {key: _masked(str(value)) for key, value in fault.items()}
     if as_json:
         click.echo(json.dumps(fault, ensure_ascii=False))
     else:

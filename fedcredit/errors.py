@@ -83,6 +83,12 @@ class BudgetSpent(PolicyRefused):
     code = "budget"
 
 
+class EgressRefused(PolicyRefused):
+    """A message that was about to leave the institution does not look as its type must, or holds an identifier."""
+
+    code = "egress"
+
+
 class FederationError(FedCreditError):
     """A run cannot go on: no quorum, no good reply, or the institutions do not fit together."""
 

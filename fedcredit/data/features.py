@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fedcredit.data.governance.levels import level_of
 from fedcredit.data.panel import codes_of
 from fedcredit.data.periods import number_periods
 from fedcredit.data.schema import Table
@@ -64,6 +65,7 @@ def make_windows(table: Table, *, length: int) -> Windows:
         features=names,
         about=pd.DataFrame({role: last[name].to_numpy() for role, name in roles.items()}, index=range(len(ends))),
         schema_sha256=schema.sha256,
+        level=level_of(schema),
     )
 
 

@@ -24,7 +24,7 @@ class Windows:
     y: (n,) float32, 0 or 1. company, institution, split: (n,) str arrays; a company may have several examples.
     features: names of the last axis of x. about: frame of n rows with the columns that the table has of
     `period, incumbent, amount, size, sector, stratum`.
-    schema_sha256: digest of the table's agreed schema.
+    schema_sha256: digest of the table's agreed schema. level: the highest JR/T 0197-2020 level of its features.
     """
 
     x: NDArray[np.float32]
@@ -35,6 +35,7 @@ class Windows:
     features: tuple[str, ...]
     about: pd.DataFrame
     schema_sha256: str
+    level: int = 3
 
     def __len__(self) -> int:
         return len(self.y)
@@ -76,6 +77,7 @@ def join(parts: Sequence[Windows]) -> Windows:
         institution=np.concatenate([p.institution for p in parts]),
         split=np.concatenate([p.split for p in parts]),
         about=pd.concat([p.about for p in parts], ignore_index=True),
+        level=max(p.level for p in parts),
     )
 
 
@@ -99,6 +101,7 @@ def save(windows: Windows, path: Path) -> None:
         split=windows.split.astype(np.str_),
         features=np.asarray(windows.features, dtype=np.str_),
         schema_sha256=np.asarray(windows.schema_sha256),
+        level=np.asarray(windows.level),
     )
 
 
@@ -113,6 +116,7 @@ def load(path: Path) -> Windows:
             parts = {name: held[name] for name in held.files}
         about = pd.DataFrame(index=range(len(parts["y"])))
         features = tuple(parts.pop("features").tolist())
-        return Windows(**{**parts, "features": features, "about": about, "schema_sha256": str(parts["schema_sha256"])})
+        facts = {"schema_sha256": str(parts["schema_sha256"]), "level": int(parts.get("level", 3))}
+        return Windows(**{**parts, "features": features, "about": about, **facts})
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise TableError(str(path), found="no readable windows", expected="a file written by `save`") from fault

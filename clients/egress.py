@@ -1,0 +1,83 @@
+"""A Flower reply becomes what the gate looks at, and leaves only if the gate lets it; an error leaves as a code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, Error, Message
+from torch import Tensor
+
+from clients.institution import Institution
+from fedcredit.data.governance.gate import Block, Node, check, check_error
+from fedcredit.errors import EgressRefused
+from fedcredit.federation.arrays import encode
+from fedcredit.federation.messages import EXAMPLES, Task
+from fedcredit.privacy.spend import SPEND_FILE
+
+CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
+
+
+def pass_reply(
+    reply: Message, *, to: Message, here: Institution, task: Task | None, arrays: Mapping[str, Block]
+) -> Message:
+    """A reply of the same content, once the gate has passed it; `arrays` are those of the task's model that travel.
+
+    Raises:
+        EgressRefused: see `gate.check`.
+    """
+    records = {
+        name: {key: outside(value) if isinstance(value, Array) else value for key, value in record.items()}
+        for name, record in reply.content.items()
+    }
+    check(to.metadata.message_type, records, node=_node(here, task, arrays))
+    return Message(reply.content, reply_to=to)  # with metadata made from the question alone
+
+
+def refusal(code: str, message: Message) -> Message:
+    """The error reply with this code; one that is none of ours says no more than that something failed."""
+    try:
+        check_error(CLIENT_APP_RAISED, code)
+    except EgressRefused:
+        code = "internal"
+    return Message(Error(CLIENT_APP_RAISED, code), reply_to=message)
+
+
+def outside(array: Array) -> Block:
+    """An array without its values. Its header is whatever does not belong to them, so bytes beside them show."""
+    try:
+        size = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+    except (TypeError, ValueError):  # a type that numpy does not know
+        size = 0
+    header = array.data[: len(array.data) - size] if size <= len(array.data) else array.data
+    return Block(array.dtype, tuple(array.shape), array.stype, header)
+
+
+def outsides(parameters: Mapping[str, Tensor]) -> dict[str, Block]:
+    """What the model's own parameters look like when they travel."""
+    return {name: outside(encode(value.numpy())) for name, value in parameters.items()}
+
+
+def _node(here: Institution, task: Task | None, arrays: Mapping[str, Block]) -> Node:
+    terms = task.privacy if task is not None else None
+    constants: dict[str, str | int | float] = {
+        "institution": here.name,
+        "schema-sha256": here.schema_sha256,
+        "label-definition": here.label_definition,
+        "companies": here.companies,
+        "rows": len(here.train),
+        EXAMPLES: len(here.train) if terms is None else here.companies,
+        "validation-good": len(here.validation) - here.validation_bad,
+        "validation-bad": here.validation_bad,
+        "delta": 0.0 if terms is None else terms.delta,
+    }
+    return Node(
+        constants,
+        arrays=arrays,
+        level=here.level,
+        is_open=here.is_open,
+        is_private=terms is not None,
+        is_charged=task is not None and (here.folder(task.run) / SPEND_FILE).exists(),
+        names=here.names,
+    )
