@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from fedcredit.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedcredit.data.schema import Table
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 class TableOptions:
     """The options; the settings `data.table.*` of a study are the same, so that both read a table alike."""
 
-    label: Annotated[str, typer.Option(help="Column of the outcome, 0 or 1.")]
-    company: Annotated[str, typer.Option(help="Column of the company id.")]
+    label: Annotated[str | None, typer.Option(help="Column of the outcome, 0 or 1; a file needs it.")] = None
+    company: Annotated[str | None, typer.Option(help="Column of the company id; a file needs it.")] = None
     period: Annotated[str | None, typer.Option(help="Column of the period, for a panel.")] = None
     institution: Annotated[str | None, typer.Option(help="Column of the institution.")] = None
     split: Annotated[str | None, typer.Option(help="Column of train, validation, test.")] = None
@@ -39,12 +41,24 @@ class TableOptions:
     encoding: Annotated[str | None, typer.Option(help="Of a CSV; else UTF-8 and GB18030 are told apart.")] = None
     allow_gaps: Annotated[bool, typer.Option("--allow-gaps", help="Pad the missing periods of a company.")] = False
 
+    def refuse_for_a_folder(self, *, but: tuple[str, ...] = ()) -> None:
+        """Raw tables have columns of fixed names: an option that names a column would be ignored."""
+        for option in fields(self):
+            if option.name not in but and getattr(self, option.name) != option.default:
+                hint = "sources.map.yaml in the folder says what its columns are; see docs/your-own-sources.md"
+                found = f"--{option.name.replace('_', '-')} with a folder"
+                raise ConfigError("command line", found=found, expected="a file", hint=hint)
+
     def read(self, path: Path) -> Table:
         """The file's table, its schema inferred and every cell checked."""
         from fedcredit.data.infer import infer_schema, read_kinds
         from fedcredit.data.tables import read_table
 
         said = asdict(self)
+        for name in ("label", "company"):
+            if said[name] is None:
+                hint = "a folder of raw tables (tax.csv, power.parquet ...) needs no columns named"
+                raise ConfigError(f"--{name}", found="nothing", expected="a column of the file", hint=hint)
         said |= {"features": self.features or None, "kinds": read_kinds(self.kinds) if self.kinds else None}
         said.pop("allow_gaps")
         schema = infer_schema(path, **said)
@@ -67,7 +81,7 @@ def with_table_options(verb: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            default=field.default,
             annotation=hints[field.name],
         )
         for field in fields(TableOptions)

@@ -31,6 +31,10 @@ def table_of(data: DataSettings) -> Table:
     """
     if data.name == "economy":
         return generate(data.economy)
+    if data.name == "hub":
+        from experiments.hub_table import hub_table  # duckdb and pandera, which no other study needs
+
+        return hub_table(data.hub)
     if data.name == "table":
         return _own_table(data.table)
     return load(data.name, columns=data.columns)

@@ -95,7 +95,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
     return Task(
         run=unit.name,
-        model=recipe.model or settings.model,
+        model=(recipe.model or settings.model).resolved(rows.features),
         features=rows.features,
         time=rows.x.shape[1],
         seed=unit.seed,
@@ -211,7 +211,7 @@ def _score(
 
 
 def _model(task: Task, arrays: Arrays) -> nn.Module:
-    model = build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    model = build(task.model, features=task.features, time=task.time, seed=task.seed)
     personal.load_shared(model, arrays, share=task.share)
     return model
 

@@ -74,7 +74,7 @@ def _check(settings: StudySettings) -> None:
         raise ConfigError("seeds", found="one seed twice", expected="different ones")
     if not set(settings.arms) - {"incumbent"} or not settings.methods:
         raise ConfigError("arms", found="nothing to train", expected="federated, local, pooled or best_alone")
-    if settings.data.columns is not None and settings.data.name in ("economy", "table"):
+    if settings.data.columns is not None and settings.data.name in ("economy", "hub", "table"):
         raise ConfigError(
             "data.columns",
             found=f"columns with data={settings.data.name}",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from fedcredit.data.economy import EconomySettings
+from fedcredit.data.worlds.settings import WorldSettings
 from fedcredit.errors import ConfigError
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.train import LocalSettings
@@ -40,14 +41,29 @@ class TableSettings:
 
 
 @dataclass(frozen=True)
+class HubSettings:
+    """A synthetic economy of 18 raw tables, which an institution's own steps check, keep and turn into indicators.
+
+    `as_of` is the last day that the indicators know of; a company's institution is its `region` or its `bank`.
+    """
+
+    economy: WorldSettings = field(default_factory=WorldSettings)
+    as_of: str = "2024-12-31"
+    months: int = 12
+    horizon_months: int = 12
+    institution: Literal["region", "bank"] = "region"
+
+
+@dataclass(frozen=True)
 class DataSettings:
-    """Which rows: the synthetic `economy`, your own `table`, or a public set by name; `length` periods a window."""
+    """Which rows: the synthetic `economy` or `hub`, your own `table`, or a public set; `length` periods a window."""
 
     name: str = "economy"
     length: int = 1
     columns: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     economy: EconomySettings = field(default_factory=EconomySettings)
+    hub: HubSettings = field(default_factory=HubSettings)
     table: TableSettings = field(default_factory=TableSettings)
 
 

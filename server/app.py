@@ -89,7 +89,7 @@ def strategy_of(constructor: Mapping[str, Any]) -> Strategy:
 
 def initial_arrays(task: Task) -> Arrays:
     """The shared arrays of a fresh model; every institution can make the same from the task."""
-    model = build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    model = build(task.model, features=task.features, time=task.time, seed=task.seed)
     return {name: value.numpy().copy() for name, value in personal.shared(model, share=task.share).items()}
 
 

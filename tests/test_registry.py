@@ -26,8 +26,8 @@ SCHEMA = Schema((Column("debt", "raw"), Column("sales", "raw")), Label("bad"), c
 
 def made(seed: int) -> Bundle:
     settings = ModelSettings("lstm", hidden=4)
-    weights = build(settings, features=3, time=6, seed=seed).state_dict()
     inputs = ("debt", "sales", "present")
+    weights = build(settings, features=inputs, time=6, seed=seed).state_dict()
     hashes = ("c" * 64, "abc")
     return Bundle(
         "quick", settings, 6, inputs, SCHEMA, weights, *hashes, roster=("east", "西行"), epsilon=3.0, delta=1e-5

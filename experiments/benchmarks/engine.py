@@ -220,7 +220,7 @@ def in_turns(watches: Sequence[Stopwatch], ray: Sequence[float]) -> dict[str, An
 def auc_of(job: Job, arrays: Arrays) -> float:
     """Test AUC of our model."""
     task, test = job.order.task, job.rows.part("test")
-    model = build(task.model, features=len(task.features), time=task.time, seed=task.seed)
+    model = build(task.model, features=task.features, time=task.time, seed=task.seed)
     personal.load_shared(model, arrays, share="all")
     return float(auc(test.y, evaluate(model, torch.from_numpy(test.x))))
 

@@ -17,6 +17,7 @@ from fedcredit.errors import TableError
 
 Direction = Literal["up", "down", "inner"]
 Frequency = Literal["D", "W", "M", "Q", "Y"]
+Missing = Literal["flag", "zero"]
 
 DICTIONARY = Path(__file__).with_name("indicators.yaml")
 # Indicators in each factor: 12 of financial health, 9 of operating activity, 7 of growth potential.
@@ -29,7 +30,8 @@ class Indicator:
     """One row of the dictionary; `direction` says which way credit gets better, `optimum` where for `inner`.
 
     `lo..hi` is the valid range in `unit`; `level` is the JR/T 0197-2020 level 1..5; `sources` are S01..S18;
-    `kind`, `scale` and `nullable` are those of `schema.Column`.
+    `kind`, `scale` and `nullable` are those of `schema.Column`. `formula` is for people; `sql` is the same over the
+    measures of hub/measures.yaml, none of them older than `max_age_days`; `missing` is what no record means.
     """
 
     id: str
@@ -46,6 +48,9 @@ class Indicator:
     freq: Frequency
     level: int
     kind: Kind
+    sql: str
+    max_age_days: int
+    missing: Missing
     scale: float = 1.0
     nullable: bool = False
     optimum: tuple[float, float] | None = None
@@ -61,6 +66,9 @@ class Indicator:
             (not self.sources or not SOURCES.issuperset(self.sources), "sources", "at least one of S01..S18"),
             (self.level not in range(1, 6), "level", "1..5"),
             (not self.scale > 0, "scale", "above 0"),
+            (not self.sql.strip(), "sql", "a formula over measures"),
+            (not self.max_age_days > 0, "max_age_days", "above 0"),
+            (self.missing not in get_args(Missing), "missing", "flag or zero"),
         ):
             if wrong:
                 found = ", ".join(f"{name}={getattr(self, name)!r}" for name in field.split(", "))

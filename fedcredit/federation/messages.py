@@ -32,6 +32,7 @@ EXAMPLES = "num-examples"
 MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
 MAX_PERIODS = MAX_WIDTH = 1024  # a larger model would only be asked for to exhaust an institution's memory
 MAX_LAYERS = 8
+MAX_FACTORS = 32
 MAX_EXAMPLES = 100_000_000  # more companies than there are
 # A clip so small that float32 rounds the noise away, or a rate below what float32 can draw, would be no privacy; a
 # large epsilon or a long run takes the accountant gigabytes.
@@ -98,6 +99,8 @@ class Task:
             "hidden": (self.model.hidden, MAX_WIDTH),
             "second_hidden": (self.model.second_hidden, MAX_WIDTH),
             "layers": (self.model.layers, MAX_LAYERS),
+            "factors": (len(self.model.factors), MAX_FACTORS),
+            "inputs": (sum(len(factor.inputs) for factor in self.model.factors), MAX_WIDTH),
         }
         for name, (size, most) in sizes.items():
             if size > most:

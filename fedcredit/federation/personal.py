@@ -26,7 +26,7 @@ def shared(model: nn.Module, *, share: Share) -> dict[str, Tensor]:
     """The arrays that travel, under their plain names.
 
     >>> from fedcredit.models.build import ModelSettings, build
-    >>> model = build(ModelSettings("mlp", hidden=2), features=1, time=1, seed=0)
+    >>> model = build(ModelSettings("mlp", hidden=2), features=("debt",), time=1, seed=0)
     >>> [name for name in shared(model, share="body")]
     ['body.0.weight', 'body.0.bias']
     """

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from fedcredit.errors import ConfigError
+from fedcredit.models.factors import Factor, check_apart, factors_for
 from fedcredit.models.logistic import Logistic
 from fedcredit.models.lstm import LSTM
 from fedcredit.models.mlp import MLP
+from fedcredit.models.nine_factor import NineFactor
 
-Kind = Literal["logistic", "mlp", "lstm"]
+Kind = Literal["logistic", "mlp", "lstm", "nine_factor"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class ModelSettings:
     """What the model is made of.
 
     kind: `logistic` (flattened window), `mlp` (`layers` hidden layers of width `hidden`, then one of `second_hidden`
-    where that is above 0) or `lstm` (`layers` stacked layers of `hidden` units). dropout: share of hidden units that
-    training leaves out.
+    where that is above 0), `lstm` (`layers` stacked layers of `hidden` units) or `nine_factor` (`hidden` units a
+    factor). dropout: share of hidden units that training leaves out. factors: those of a `nine_factor`, where they
+    are other than the dictionary's.
     >>> ModelSettings("lstm", hidden=16).hidden
     16
     """
@@ -32,6 +36,7 @@ class ModelSettings:
     layers: int = 1
     dropout: float = 0.0
     second_hidden: int = 0
+    factors: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -52,22 +57,39 @@ class ModelSettings:
                 expected="0",
                 hint="only the mlp has a second width; stack an lstm with model.layers",
             )
+        if self.kind == "nine_factor" and (self.layers > 1 or self.dropout):
+            found = f"layers {self.layers}, dropout {self.dropout:g}"
+            raise ConfigError("model.layers", found=found, expected="1 layer without dropout in a nine_factor")
+        if self.factors and self.kind != "nine_factor":
+            raise ConfigError("model.factors", found=f"factors with kind {self.kind!r}", expected="kind nine_factor")
+        check_apart(self.factors)
+
+    def resolved(self, features: Sequence[str]) -> ModelSettings:
+        """The same with the factors spelt out: what travels and what is kept must not hang on a later dictionary."""
+        if self.kind != "nine_factor":
+            return self
+        return replace(self, factors=factors_for(features, self.factors))
 
 
-def build(settings: ModelSettings, *, features: int, time: int, seed: int) -> nn.Module:
+def build(settings: ModelSettings, *, features: Sequence[str], time: int, seed: int) -> nn.Module:
     """A module with submodules `body` and `head` that maps x (n, time, features) to logits (n,).
 
     The same seed gives the same weights on every institution, and torch's global generator is left as it was.
 
-    >>> model = build(ModelSettings("mlp", hidden=64, second_hidden=32), features=23, time=1, seed=0)
+    >>> inputs = [f"x{number}" for number in range(23)]
+    >>> model = build(ModelSettings("mlp", hidden=64, second_hidden=32), features=inputs, time=1, seed=0)
     >>> sum(p.numel() for p in model.parameters())
     3649
     """
+    width = len(features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.kind == "logistic":
-            return Logistic(time=time, features=features)
+            return Logistic(time=time, features=width)
         if settings.kind == "mlp":
             widths = [settings.hidden] * settings.layers + [settings.second_hidden] * (settings.second_hidden > 0)
-            return MLP(time=time, features=features, widths=widths, dropout=settings.dropout)
-        return LSTM(features=features, hidden=settings.hidden, layers=settings.layers, dropout=settings.dropout)
+            return MLP(time=time, features=width, widths=widths, dropout=settings.dropout)
+        if settings.kind == "nine_factor":
+            factors = factors_for(features, settings.factors)
+            return NineFactor(features=features, factors=factors, hidden=settings.hidden)
+        return LSTM(features=width, hidden=settings.hidden, layers=settings.layers, dropout=settings.dropout)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from fedcredit.data.schema import Column, Label, Schema
 from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
+from fedcredit.models.factors import Factor
+from fedcredit.strict import build as build_strictly
 
 CARD_VERSION = 1
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
@@ -83,7 +85,7 @@ class Bundle:
 
     def model(self) -> nn.Module:
         """The torch module with the weights in place, ready to score."""
-        model = build(self.settings, features=len(self.inputs), time=self.time, seed=0)
+        model = build(self.settings, features=self.inputs, time=self.time, seed=0)
         model.load_state_dict(dict(self.weights))
         return model.eval()
 
@@ -92,7 +94,11 @@ class Bundle:
         return {
             "schema": CARD_VERSION,
             "study": self.study,
-            "architecture": {**asdict(self.settings), "features": len(self.inputs), "time": self.time},
+            "architecture": {
+                **asdict(self.settings.resolved(self.inputs)),
+                "features": len(self.inputs),
+                "time": self.time,
+            },
             "features": list(self.inputs),
             "transforms": replace(self.schema, lineage={}).as_dict(),
             "schema_sha256": self.schema.sha256,
@@ -143,13 +149,15 @@ def _parse(card: dict[str, Any], *, weights: Mapping[str, Tensor], sha256: str, 
             f"a period or more, up to {MAX_LAYERS} layers",
         )
         raise ModelError(f"{where}, architecture", found=found, expected=expected, hint=ASK_AGAIN)
+    told = architecture.get("factors", [])
+    factors = tuple(build_strictly(Factor, one, where=f"architecture.factors[{k}]") for k, one in enumerate(told))
     schema = _schema(card["transforms"])
     if schema.sha256 != card["schema_sha256"]:
         found = "transforms that differ from schema_sha256"
         raise ModelError(where, found=found, expected="their digest", hint=ASK_AGAIN)
     return Bundle(
         study=_text(card["study"]),
-        settings=ModelSettings(**architecture),
+        settings=ModelSettings(**{**architecture, "factors": factors}).resolved(inputs),
         time=time,
         inputs=inputs,
         schema=schema,
@@ -188,7 +196,7 @@ def _number(value: object) -> float | None:
 def check_weights(bundle: Bundle, *, where: str) -> None:
     """Names, shapes, dtype and finiteness, before any memory is taken for the architecture's own tensors."""
     with torch.device("meta"):
-        plan = build(bundle.settings, features=len(bundle.inputs), time=bundle.time, seed=0).state_dict()
+        plan = build(bundle.settings, features=bundle.inputs, time=bundle.time, seed=0).state_dict()
     if set(plan) != set(bundle.weights):
         wrong = sorted(set(plan) ^ set(bundle.weights))[0]
         found = f"tensor {wrong!r} {'missing' if wrong in plan else 'too many'}"

@@ -89,7 +89,7 @@ def fit(
     returned is without it.
 
     >>> from fedcredit.models.build import ModelSettings, build
-    >>> model = build(ModelSettings("logistic"), features=1, time=1, seed=0)
+    >>> model = build(ModelSettings("logistic"), features=("debt",), time=1, seed=0)
     >>> x = torch.tensor([[[-1.0]], [[1.0]]])
     >>> loss = fit(
     ...     model, x, torch.tensor([0.0, 1.0]), settings=LocalSettings("sgd", lr=1.0, steps=100),

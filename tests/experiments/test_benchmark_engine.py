@@ -56,6 +56,6 @@ def test_the_command_prints_one_object(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_plain_model_starts_where_the_federation_does() -> None:
     settings = ModelSettings("mlp", hidden=64, second_hidden=32)
-    ours, plain = build(settings, features=23, time=1, seed=SEED), plain_model(23)
+    ours, plain = build(settings, features=[f"x{number}" for number in range(23)], time=1, seed=SEED), plain_model(23)
     for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)

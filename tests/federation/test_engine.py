@@ -33,7 +33,7 @@ from fedcredit.federation.messages import SCORE_BINS, PrivacyTerms
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate, fit
 from server.app import conduct, initial_arrays
-from tests.conftest import Nodes
+from tests.conftest import FEATURES, Nodes
 from tests.federation.conftest import make_order, make_task
 from tests.federation.misbehaving import Answer, Withholding, altered, counted, grid_of, raises
 
@@ -55,7 +55,7 @@ def assert_bit_equal(left: Arrays, right: Arrays) -> None:
 
 
 def model_of(arrays: Arrays, kind: str = "logistic") -> torch.nn.Module:
-    model = build(ModelSettings(kind), features=3, time=3, seed=5)  # type: ignore[arg-type]
+    model = build(ModelSettings(kind), features=FEATURES, time=3, seed=5)  # type: ignore[arg-type]
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
     return model
 

@@ -20,7 +20,7 @@ from fedcredit.federation.messages import SCORE_BINS, PrivacyTerms
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import LocalSettings, evaluate
 from server.app import conduct, initial_arrays
-from tests.conftest import Nodes
+from tests.conftest import FEATURES, Nodes
 from tests.federation.conftest import make_order, make_task
 from tests.federation.misbehaving import grid_of, raises
 
@@ -71,7 +71,7 @@ def test_the_validation_of_a_round_uses_the_heads_of_that_round(nodes: MakeNodes
     p, y = [], []
     for windows, head in zip(banks.windows, heads_of(banks), strict=True):
         part = windows.part("validation")
-        model = build(LSTM, features=3, time=3, seed=5)
+        model = build(LSTM, features=FEATURES, time=3, seed=5)
         state = {**done.state.arrays, **head}
         model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
         p.append(evaluate(model, torch.from_numpy(part.x)))
@@ -156,7 +156,7 @@ def test_an_institution_that_could_not_fine_tune_is_named_and_the_rounds_are_kep
 
 
 def test_arrays_of_another_model_are_refused() -> None:
-    model = build(ModelSettings("logistic"), features=3, time=3, seed=5)
+    model = build(ModelSettings("logistic"), features=FEATURES, time=3, seed=5)
     arrays = dict(initial_arrays(make_task()))
     for wrong in ({}, {**arrays, "extra": np.zeros(1)}, {**arrays, "head.bias": np.zeros(2, np.float32)}):
         with pytest.raises(TableError, match="other names or shapes"):

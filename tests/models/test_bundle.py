@@ -20,6 +20,8 @@ from fedcredit.errors import ModelError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle, PriorShift
+from fedcredit.models.factors import Factor
+from fedcredit.models.nine_factor import NineFactor
 from tests.conftest import small_files
 
 SCHEMA = Schema(
@@ -33,9 +35,12 @@ SCHEMA = Schema(
 INPUTS = ("debt", "sales", "sales_missing", "present")
 
 
+FACTORS = (Factor("solvency", down=("debt",)), Factor("trade", up=("sales",)))
+
+
 def made(kind: str = "lstm", *, time: int = 3, inputs: tuple[str, ...] = INPUTS, **more: Any) -> Bundle:
-    settings = ModelSettings(kind, hidden=4)  # type: ignore[arg-type]
-    weights = build(settings, features=len(inputs), time=time, seed=1).state_dict()
+    settings = ModelSettings(kind, hidden=4, factors=FACTORS if kind == "nine_factor" else ())  # type: ignore[arg-type]
+    weights = build(settings, features=inputs, time=time, seed=1).state_dict()
     facts: dict[str, Any] = {
         "config_sha256": "c" * 64,
         "git_sha": "abc",
@@ -78,7 +83,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("kind", ["logistic", "mlp", "lstm"])
+@pytest.mark.parametrize("kind", ["logistic", "mlp", "lstm", "nine_factor"])
 def test_bundle_comes_back_equal_in_weights_and_words(tmp_path: Path, kind: str) -> None:
     written = bundles.write(tmp_path / "model", made(kind, calibration=PriorShift(0.5, 0.1), ledger="run"))
     back = bundles.read(tmp_path / "model")
@@ -88,6 +93,44 @@ def test_bundle_comes_back_equal_in_weights_and_words(tmp_path: Path, kind: str)
     assert all(torch.equal(back.weights[name], tensor) for name, tensor in written.weights.items())
     x = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(back.model()(x), made(kind).model()(x))
+
+
+def test_factors_are_kept_as_they_were_learnt(tmp_path: Path) -> None:
+    bundles.write(tmp_path / "model", made("nine_factor"))
+    back = bundles.read(tmp_path / "model")
+    flagged = replace(FACTORS[1], free=("sales_missing",))
+    assert back.settings.factors == (FACTORS[0], flagged)
+    model = back.model()
+    assert isinstance(model, NineFactor)
+    assert model.factors == ("solvency", "trade")
+    assert bundles.score(back, panel())["pd"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("factors", "found"),
+    [
+        ([{"name": "all", "up": ["debt"], "down": [], "free": []}], "no factor for 'sales'"),
+        ([{"name": "all", "up": ["debt", "sales", "staff"], "down": [], "free": []}], "'staff'"),
+        ([{"name": "all", "up": "debt", "down": [], "free": []}], "'debt'"),
+        ([{"name": "all", "upward": ["debt"]}], "unknown key 'upward'"),
+        ([{"name": "one", "up": ["debt"]}, {"name": "two", "down": ["debt"]}], "input 'debt' twice"),
+        ({"name": "one"}, "str 'name'"),
+        (7, "another form"),
+    ],
+)
+def test_factors_of_a_card_are_not_believed(tmp_path: Path, factors: Any, found: str) -> None:
+    bundles.write(tmp_path / "model", made("nine_factor"))
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    change_card(tmp_path / "model", architecture=card["architecture"] | {"factors": factors})
+    with pytest.raises(ModelError, match=found):
+        bundles.read(tmp_path / "model")
+
+
+def test_a_card_from_before_there_were_factors_is_read(folder: Path) -> None:
+    card = json.loads((folder / "model.json").read_text())
+    del card["architecture"]["factors"]
+    change_card(folder, architecture=card["architecture"])
+    assert bundles.read(folder).settings.factors == ()
 
 
 def test_equal_bundles_give_equal_bytes(tmp_path: Path) -> None:

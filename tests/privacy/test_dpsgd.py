@@ -9,13 +9,21 @@ from torch import nn
 
 from fedcredit.errors import ConfigError, TableError
 from fedcredit.models.build import ModelSettings, build
+from fedcredit.models.factors import Factor
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy import dpsgd
 from fedcredit.privacy.dpsgd import Companies, fit_private
 from fedcredit.privacy.randomness import os_generator
+from tests.conftest import FEATURES
 
 SGD = LocalSettings("sgd", lr=1.0)
-KINDS = [ModelSettings("logistic"), ModelSettings("mlp", hidden=5), ModelSettings("lstm", hidden=5, layers=2)]
+FACTORS = (Factor("solvency", up=("cash",), down=("debt",)), Factor("growth", free=("growth",)))
+KINDS = [
+    ModelSettings("logistic"),
+    ModelSettings("mlp", hidden=5),
+    ModelSettings("lstm", hidden=5, layers=2),
+    ModelSettings("nine_factor", hidden=5, factors=FACTORS),
+]
 
 
 def rows(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,14 +39,14 @@ def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def logistic(features: int = 3) -> nn.Module:
-    return build(ModelSettings("logistic"), features=features, time=1, seed=0)
+def logistic(inputs: int = 3) -> nn.Module:
+    return build(ModelSettings("logistic"), features=[f"x{number}" for number in range(inputs)], time=1, seed=0)
 
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_without_noise_and_clipping_a_step_equals_plain_full_batch_sgd(settings: ModelSettings) -> None:
     x, y = rows(30)
-    private, plain = (build(settings, features=3, time=4, seed=0) for _ in range(2))
+    private, plain = (build(settings, features=FEATURES, time=4, seed=0) for _ in range(2))
     loss = fit_private(
         private, x, y, company=names(30), settings=SGD, noise_multiplier=0.0, clip=1e9, sample_rate=1.0, steps=1
     )
@@ -52,7 +60,7 @@ def test_without_noise_and_clipping_a_step_equals_plain_full_batch_sgd(settings:
 @pytest.mark.parametrize("settings", KINDS)
 def test_the_model_stays_a_plain_module_with_plain_names(settings: ModelSettings) -> None:
     x, y = rows(10)
-    model = build(settings, features=3, time=4, seed=0)
+    model = build(settings, features=FEATURES, time=4, seed=0)
     before, start = list(model.state_dict()), weights(model)
     fit_private(model, x, y, company=names(10), settings=SGD, noise_multiplier=1.0, clip=1.0, sample_rate=0.5, steps=2)
     assert list(model.state_dict()) == before
@@ -64,7 +72,7 @@ def test_the_model_stays_a_plain_module_with_plain_names(settings: ModelSettings
 def test_each_company_is_clipped_before_the_sum() -> None:
     # Logistic model at 0: a company's gradient is (1/2 - y) * (x, 1). Company a: -(3, 1)/2 of norm 1.58, clipped to
     # norm 1/2; company b: (0, 1)/2 of norm 1/2, left as it is.
-    model = logistic(features=1)
+    model = logistic(inputs=1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -78,7 +86,7 @@ def test_each_company_is_clipped_before_the_sum() -> None:
 @pytest.mark.parametrize("settings", KINDS)
 def test_a_clipped_step_equals_one_computed_company_by_company(settings: ModelSettings) -> None:
     x, y = rows(12)
-    private, plain = (build(settings, features=3, time=4, seed=0) for _ in range(2))
+    private, plain = (build(settings, features=FEATURES, time=4, seed=0) for _ in range(2))
     gradients = []
     for one in range(12):
         plain.zero_grad()
@@ -95,7 +103,7 @@ def test_a_clipped_step_equals_one_computed_company_by_company(settings: ModelSe
 def test_noise_has_the_promised_standard_deviation_also_in_empty_batches() -> None:
     # With inputs of 0 and a chance of 1e-9 to be drawn, 2,000 weights hold noise alone: sigma * clip / (q * n) a step.
     x, y = torch.zeros(4, 1, 2000), torch.zeros(4)
-    model = logistic(features=2000)
+    model = logistic(inputs=2000)
     start = weights(model)
     loss = fit_private(
         model, x, y, company=names(4), settings=SGD, noise_multiplier=3.0, clip=0.5, sample_rate=1e-9, steps=4
@@ -165,7 +173,7 @@ def test_the_same_seed_twice_gives_different_noise_and_leaves_the_global_generat
     for _ in range(2):
         torch.manual_seed(0)
         before = torch.get_rng_state()
-        model = build(KINDS[2], features=3, time=4, seed=0)
+        model = build(KINDS[2], features=FEATURES, time=4, seed=0)
         fit_private(
             model, x, y, company=names(20), settings=SGD, noise_multiplier=1.0, clip=1.0, sample_rate=1.0, steps=1
         )
@@ -179,7 +187,7 @@ def test_the_same_seed_twice_gives_different_batches() -> None:
     results = []
     for _ in range(2):
         torch.manual_seed(0)
-        model = build(KINDS[0], features=3, time=4, seed=0)
+        model = build(KINDS[0], features=FEATURES, time=4, seed=0)
         fit_private(
             model, x, y, company=names(200), settings=SGD, noise_multiplier=0.0, clip=1.0, sample_rate=0.5, steps=1
         )
@@ -225,7 +233,7 @@ def test_a_drawn_company_contributes_one_uniform_row_of_its_own() -> None:
 def test_a_gradient_that_overflows_cannot_be_seen_through_the_noise() -> None:
     # Weights chosen by a hostile server: the only company's gradient is not a number. It counts as 0.
     x, y = torch.full((1, 4, 3), 1e30), torch.ones(1)
-    model = build(ModelSettings("mlp", hidden=5), features=3, time=4, seed=0)
+    model = build(ModelSettings("mlp", hidden=5), features=FEATURES, time=4, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(1e30)
@@ -248,7 +256,7 @@ def test_a_gradient_that_overflows_cannot_be_seen_through_the_noise() -> None:
 )
 def test_an_impossible_plan_is_refused_before_training_starts(wrong: dict[str, float]) -> None:
     x, y = rows(5)
-    model = build(KINDS[0], features=3, time=4, seed=0)
+    model = build(KINDS[0], features=FEATURES, time=4, seed=0)
     start = weights(model)
     plan = {"noise_multiplier": 1.0, "clip": 1.0, "sample_rate": 0.5, "steps": 1} | wrong
     with pytest.raises(ConfigError):

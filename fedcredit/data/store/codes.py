@@ -13,7 +13,7 @@ from fedcredit.data.identifiers import USCC_LENGTH
 from fedcredit.errors import TableError
 
 WORDS = 3  # a code of 18 letters in three words of 8 bytes, so that comparing two is three comparisons
-SLOTS_PER_COMPANY = 4  # of the fullest table; most companies are then found at the first look
+SLOTS_PER_COMPANY = 4  # at least, and a power of two; most companies are then found at the first look
 
 
 class Codes:
@@ -55,11 +55,6 @@ class Codes:
             self._add(_words_of(seen_first.dictionary))
         return codes
 
-    def find(self, company: str) -> int | None:
-        """The number of one company, None for one never seen."""
-        code = int(self._find(_words_of(pa.array([company])))[0]) if len(company.encode()) == USCC_LENGTH else -1
-        return None if code < 0 else code
-
     def companies(self, since: int = 0) -> pa.Array:
         """The companies numbered `since` and above."""
         letters = self._words[since : self._size].view(np.uint8).reshape(-1, 8 * WORDS)[:, :USCC_LENGTH]
@@ -73,22 +68,24 @@ class Codes:
         self._add(kept)
 
     def _find(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The number of each company, -1 for one never seen."""
         codes = np.full(len(words), -1, np.int32)
         left, at = np.arange(len(words)), self._first_slots(words)
         while left.size:
-            here = self._slots[at]
-            is_taken = here >= 0
-            is_same = is_taken & (self._words[here] == words[left]).all(axis=1)
-            codes[left[is_same]] = here[is_same]
-            goes_on = is_taken & ~is_same
-            left, at = left[goes_on], (at[goes_on] + 1) % len(self._slots)
+            here = self._slots.take(at)
+            apart = self._words.take(here, axis=0) ^ words  # an empty slot says -1: compared, but not believed
+            is_taken, is_same = here >= 0, (apart[:, 0] | apart[:, 1] | apart[:, 2]) == 0
+            codes[left] = np.where(is_taken & is_same, here, -1)
+            goes_on = np.flatnonzero(is_taken & ~is_same)
+            left, words = left.take(goes_on), words.take(goes_on, axis=0)
+            at = (at.take(goes_on) + 1) & (len(self._slots) - 1)
         return codes
 
     def _add(self, words: NDArray[np.uint64]) -> None:
         """Number companies that differ from each other and from all before."""
         size = self._size + len(words)
         if size > len(self._words):
-            room = np.zeros((2 * size, WORDS), np.uint64)
+            room = np.zeros((1 << size.bit_length(), WORDS), np.uint64)
             room[: self._size] = self._words[: self._size]
             self._words = room
             self._slots = np.full(SLOTS_PER_COMPANY * len(room), -1, np.int32)
@@ -104,12 +101,13 @@ class Codes:
             is_free = self._slots[at] < 0
             self._slots[at[is_free]] = codes[is_free]  # of several that want one slot, one gets it
             is_homeless = self._slots[at] != codes
-            codes, at = codes[is_homeless], (at[is_homeless] + 1) % len(self._slots)
+            codes, at = codes[is_homeless], (at[is_homeless] + 1) & (len(self._slots) - 1)
 
     def _first_slots(self, words: NDArray[np.uint64]) -> NDArray[np.int64]:
-        mixed = (words * self._factors).sum(axis=1, dtype=np.uint64)
-        mixed = (mixed ^ (mixed >> np.uint64(32))) * self._factors[0]
-        return ((mixed >> np.uint64(33)) % np.uint64(len(self._slots))).astype(np.int64)
+        first, second, third = self._factors
+        mixed = words[:, 0] * first + words[:, 1] * second + words[:, 2] * third
+        mixed = (mixed ^ (mixed >> np.uint64(32))) * first
+        return np.asarray(mixed >> np.uint64(33), np.int64) & np.int64(len(self._slots) - 1)
 
 
 def _words_of(companies: pa.Array) -> NDArray[np.uint64]:

@@ -22,6 +22,7 @@ TYPES = {
     "date": pa.date32(),
     "flag": pa.bool_(),
 }
+NEEDED = (COMPANY, VALID_AT, KNOWN_AT)
 
 
 @cache
@@ -41,6 +42,8 @@ def typed(rows: pa.Table, table: str) -> pa.Table:
     Raises:
         TableError: a column is missing, cannot be what the source says, or a row lacks company, valid_at or known_at.
     """
+    if rows.schema.equals(schema_of(table)) and not any(rows[name].null_count for name in NEEDED):
+        return rows
     columns = []
     for field in schema_of(table):
         where = f"{table}, column {field.name!r}"
@@ -51,7 +54,7 @@ def typed(rows: pa.Table, table: str) -> pa.Table:
         except pa.ArrowException:  # its text would quote the cell
             found = f"{rows[field.name].type} cells that do not convert"
             raise TableError(where, found=found, expected=str(field.type)) from None
-        if field.name in (COMPANY, VALID_AT, KNOWN_AT) and column.null_count:
+        if field.name in NEEDED and column.null_count:
             raise TableError(where, found=f"{column.null_count} empty cells", expected="none")
         columns.append(column)
     return pa.table(columns, schema=schema_of(table))

@@ -21,12 +21,16 @@ from fedcredit.data.worlds.world import World
 SEASON_STRENGTH = np.array([1.6, 0.7, 1.2, 1.0, 0.8, 1.0, 0.6, 0.7], dtype=np.float32)  # of INDUSTRIES
 SEASON_PEAK = np.array([9, 10, 9, 11, 10, 0, 11, 11])
 RAMP_MONTHS = 6.0  # a new company reaches 63 % of its sales
-STREAM = {source.table: 20 + number for number, source in enumerate(sources())} | {"block": 10}
+STREAM = {source.table: 20 + number for number, source in enumerate(sources())} | {
+    "block": 10,
+    "reports": 60,
+    "demand": 62,
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """Companies `firms` of the economy; months of `path` begin with the history, those of other arrays do not say so."""
+    """Companies `firms` of the economy; arrays (n, T) have all months, the history first, (n, months) the observed."""
 
     economy: Economy
     region: int
@@ -44,7 +48,7 @@ class Block:
         return self.economy.world
 
     def __len__(self) -> int:
-        return self.firms.stop - self.firms.start
+        return int(self.firms.stop - self.firms.start)
 
     def generator(self, table: str) -> np.random.Generator:
         """The random stream of a table in this region."""
@@ -146,7 +150,7 @@ class Block:
         """(n, T): loans outstanding in CNY; zero without a loan."""
         rng = generator(self.settings.seed, STREAM["block"], self.region, 2)
         share = self.normal(rng, "loan_share", lo=0.1, hi=0.8)[:, None]
-        yearly = 12 * self.level / np.maximum(self.wane, 1e-3)
+        yearly = np.asarray(12 * self.level / np.maximum(self.wane, np.float32(1e-3)), dtype=np.float32)
         debt = np.clip(self.debt_ratio, 0.15, None) / np.float32(self.margin("asset_turnover").centre)
         return np.asarray(self.borrows[:, None] * share * debt * _smooth(yearly), dtype=np.float32)
 

@@ -82,7 +82,7 @@ def _buyers(rng: np.random.Generator, firms: Firms, seller: NDArray[np.int32], *
     liking = firms.solvency[seller]
     is_nearer = np.abs(firms.solvency[other] - liking) < np.abs(firms.solvency[one] - liking)
     picks = rng.random(len(seller)) < w.assortativity
-    return np.where(is_nearer & picks, other, one)
+    return np.asarray(np.where(is_nearer & picks, other, one), dtype=np.int32)
 
 
 def _candidates(
@@ -100,7 +100,8 @@ def _candidates(
     low = np.where(is_regional, edge[starts[region]], 0.0)
     high = np.where(is_regional, edge[starts[region + 1]], edge[-1])
     drawn = low + rng.random(len(seller)) * (high - low)
-    return np.minimum(np.searchsorted(heavy, drawn, side="right"), len(firms) - 1).astype(np.int32)
+    found = np.searchsorted(heavy, drawn, side="right")
+    return np.asarray(np.minimum(found, len(firms) - 1), dtype=np.int32)
 
 
 def _once(edges: Edges, firms: Firms, *, settings: WorldSettings) -> Edges:

@@ -8,16 +8,19 @@ import pyarrow as pa
 from fedcredit.data.sources import source
 from fedcredit.data.worlds.block import Block
 from fedcredit.data.worlds.delivery import deliver, words
-from fedcredit.data.worlds.records import happen, numbers
+from fedcredit.data.worlds.events import happen, numbers
 from fedcredit.data.worlds.settings import HISTORY
 from fedcredit.data.worlds.signals import signal
 
 INNOVATORS = ("manufacturing", "software", "services")
 PATENT_SHARES = (0.25, 0.55, 0.20)  # invention, utility model, design
-PATENT_YEARS = np.array([20, 10, 15])  # term of protection, Patent Law of 2020, from filing; counted from the grant here
+PATENT_YEARS = np.array(
+    [20, 10, 15]
+)  # term of protection, Patent Law of 2020, from filing; counted from the grant here
 TITLE_YEARS = 3  # for which a title is given
 TITLE_MONTH = 10  # November
 SUBSIDY_CNY = (50_000, 200_000, 500_000)
+WIN_SLOPE = 1.2  # logit of winning a bid per standard score of growth
 GRANT_SPREAD = 0.7  # log rate of grants per size class
 
 
@@ -83,7 +86,7 @@ def procurement(block: Block) -> pa.Table:
     z = signal(rng, block.factor("G-C"), block.world.signals)
     who, when, day = happen(rng, block, np.broadcast_to(w.bids * bids[:, None], z.shape), since=HISTORY - 12)
     push = z[who, when]
-    is_won = rng.random(len(who)) < 1 / (1 + np.exp(0.4 - 0.8 * push))
+    is_won = rng.random(len(who)) < 1 / (1 + np.exp(0.4 - WIN_SLOPE * push))
     yearly = 12 * block.level[who, when]
     amount = m.centre * yearly * np.exp(m.spread * (0.7 * push + 0.7 * rng.standard_normal(len(who)))) / (0.4 * w.bids)
     return deliver(

@@ -20,7 +20,6 @@ PRICE_KWH, PRICE_WATER, PRICE_GAS = 0.75, 4.5, 3.6  # CNY
 KWH_PER_DEGREE_DAY = 0.0006  # log kWh a degree day
 HEATING = np.array([420, 330, 180, 40, 0, 0, 0, 0, 0, 20, 150, 350])
 COOLING = np.array([0, 0, 0, 10, 60, 160, 260, 240, 110, 20, 0, 0])
-NOMINAL = 36  # months over which growth is cumulated before the first observed month
 
 
 def growing(rng: np.random.Generator, block: Block, name: str) -> Floats:
@@ -38,7 +37,7 @@ def _heads(block: Block) -> NDArray[np.int64]:
     log_heads = growing(rng, block, "headcount_growth")[:, HISTORY:]
     start = STAFF[block.size] * np.exp(0.5 * rng.standard_normal(len(block)))
     kept = np.sqrt(block.wane[:, HISTORY:])
-    return np.maximum(np.rint(start[:, None] * np.exp(log_heads) * kept), 1).astype(np.int64)
+    return np.asarray(np.maximum(np.rint(start[:, None] * np.exp(log_heads) * kept), 1), dtype=np.int64)
 
 
 def _pays(rng: np.random.Generator, block: Block) -> Floats:
@@ -62,7 +61,7 @@ def _contributions(block: Block, table: str, *, heads: str, rate: float) -> pa.T
         table,
         mask=reported(rng, block, table),
         columns={heads: staff, "due_cny": due, "paid_cny": paid},
-        revised=["due_cny"],
+        revised=["due_cny", "paid_cny"],
     )
 
 
@@ -116,7 +115,9 @@ def power(block: Block) -> pa.Table:
     )
 
 
-def _metered(block: Block, table: str, *, uses: NDArray[np.bool_], every: int, base_cny: Floats, price: float) -> pa.Table:
+def _metered(
+    block: Block, table: str, *, uses: NDArray[np.bool_], every: int, base_cny: Floats, price: float
+) -> pa.Table:
     rng = block.generator(table)
     path = growing(rng, block, "power_growth")[:, HISTORY:]
     noise = np.float32(0.12) * rng.standard_normal(path.shape, dtype=np.float32)

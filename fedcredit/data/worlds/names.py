@@ -30,7 +30,7 @@ def company_names(rng: np.random.Generator, *, region: int, industry: np.ndarray
     """One name a company; two companies of a region may share one, as real ones do across registries.
 
     >>> company_names(np.random.default_rng(1), region=0, industry=np.array([1]))
-    ['云岭市诚程精密模具有限公司']
+    ['云岭市方礼电子科技股份有限公司']
     """
     n = len(industry)
     first, second = rng.integers(len(FIRST), size=n), rng.integers(len(SECOND), size=n)
@@ -46,7 +46,7 @@ def people(rng: np.random.Generator, n: int) -> list[str]:
     """Names of n representatives.
 
     >>> [len(name) for name in people(np.random.default_rng(1), 3)]
-    [2, 3, 3]
+    [3, 3, 3]
     """
     family, one, two = (rng.integers(len(pool), size=n) for pool in (SURNAMES, GIVEN, GIVEN))
     is_short = rng.random(n) < 0.25

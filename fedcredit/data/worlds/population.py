@@ -88,6 +88,7 @@ def _survivors(rng: np.random.Generator, age_months: NDArray[np.int32], *, world
         relative = np.exp(world.hazard.hidden * traits[1] - world.hazard.levels * level)
         dead = rng.random(len(years)) > np.exp(-world.population.default_rate * years * relative / relative.mean())
         traits[:, dead] = rng.standard_normal((len(traits), int(dead.sum())), dtype=np.float32)
+    traits -= traits.mean(axis=1, keepdims=True)  # so that a margin's centre is near its median
     return traits
 
 

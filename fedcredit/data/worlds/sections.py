@@ -144,7 +144,7 @@ class Holders:
 
 @dataclass(frozen=True)
 class Records:
-    """Yearly rates of recorded events for a company at the mean of its factor, and how strongly the factor moves them."""
+    """Yearly rates of recorded events of a company at the mean of its factor, and how much the factor moves them."""
 
     suits: float
     penalties: float

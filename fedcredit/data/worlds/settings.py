@@ -1,4 +1,4 @@
-"""Settings of an economy become its calendar: months of history before the first observed month, then those observed."""
+"""Settings of an economy become its calendar: a history before the first observed month, then those observed."""
 
 from __future__ import annotations
 
@@ -48,12 +48,9 @@ class WorldSettings:
                 raise ConfigError(f"economy.{name}", found=str(getattr(self, name)), expected=f"{least}..{most}")
         if self.drawn is not None and self.drawn < 0:
             raise ConfigError("economy.drawn", found=str(self.drawn), expected="0 or more")
-        try:
-            last = np.datetime64(self.last_month, "M")
-            if np.isnat(last) or str(last) != self.last_month:
-                raise ValueError
-        except ValueError:
-            raise ConfigError("economy.last_month", found=repr(self.last_month), expected="a month as 2025-12") from None
+        last = _month(self.last_month)
+        if last is None:
+            raise ConfigError("economy.last_month", found=repr(self.last_month), expected="a month as 2025-12")
         if not np.datetime64("1990-01") <= last <= np.datetime64("2090-01"):
             raise ConfigError("economy.last_month", found=self.last_month, expected="1990-01 to 2090-01")
 
@@ -86,3 +83,11 @@ class WorldSettings:
     def calendar(self) -> NDArray[np.int64]:
         """Month of the year, 0..11, of every month."""
         return np.asarray(self.month_starts.astype("datetime64[M]").astype(np.int64) % 12)
+
+
+def _month(text: str) -> np.datetime64 | None:
+    try:
+        month = np.datetime64(text, "M")
+    except ValueError:
+        return None
+    return month if str(month) == text else None

@@ -32,12 +32,12 @@ def share(z: Floats, m: Margin) -> Floats:
 def events(z: Floats, m: Margin) -> Floats:
     """Nothing for most; growing exponentially above z = centre.
 
-    >>> events(np.float32([0.0, 1.0, 2.0]), Margin(1.0, 0.25)).round(3).tolist()
-    [0.0, 0.0, 0.28400000929832458]
+    >>> events(np.float32([0.0, 1.0, 3.0]), Margin(1.0, np.log(2))).round(3).tolist()
+    [0.0, 0.0, 3.0]
     """
     return np.asarray(np.expm1(np.float32(m.spread) * np.maximum(z - np.float32(m.centre), 0)))
 
 
-def whole(values: Floats) -> NDArray[np.float64]:
+def whole(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Amounts in whole yuan, or other whole units."""
     return np.rint(np.asarray(values, dtype=np.float64))

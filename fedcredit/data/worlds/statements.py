@@ -1,4 +1,4 @@
-"""Hidden factors become tax filings with quarterly statements that balance: stocks from days and ratios, flows from sales."""
+"""Hidden factors become tax filings with statements that balance: stocks from days and ratios, flows from sales."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def _statement(q: Quarter) -> dict[str, Floats]:
     assets = np.maximum(year / turnover, current_assets / 0.95)
     liabilities = np.maximum(block.debt_ratio[:, q.at] * assets, 1.05 * block.loan[:, q.at])
     m = block.margin("current_ratio")
-    wanted = np.clip(m.centre + m.spread * q.inner("F-A"), 0.15, 15)
+    # Away from the optimum to a side of its own, and more often below it where solvency is bad.
+    wanted = np.clip(m.centre + m.spread * (q.inner("F-A") + 0.5 * q.z("F-A")), 0.15, 15)
     current_liabilities = np.minimum(current_assets / wanted, 0.97 * liabilities)
 
     m = block.margin("roa")

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedcredit.data.world import INDUSTRIES, MOMENTUM_OF, Floats, ar1, generator
 from fedcredit.data.worlds.population import Firms
 from fedcredit.data.worlds.sections import FACTORS
-from fedcredit.data.worlds.settings import HISTORY, WorldSettings
+from fedcredit.data.worlds.settings import WorldSettings
 from fedcredit.data.worlds.world import World
 
 
@@ -120,8 +119,3 @@ def _paths(rng: np.random.Generator, shape: tuple[int, ...], *, persistence: flo
         path[month] *= fresh
         path[month] += np.float32(persistence) * path[month - 1]
     return path
-
-
-def observed(path: Floats) -> NDArray[np.float32]:
-    """The part of a path along months that the economy is observed in."""
-    return path[HISTORY:]

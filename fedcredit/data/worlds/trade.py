@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedcredit.data.world import Floats
 from fedcredit.data.worlds.block import Block
-from fedcredit.data.worlds.delivery import deliver, monthly, reported, silent, words
+from fedcredit.data.worlds.delivery import deliver, monthly, reported, words
 from fedcredit.data.worlds.settings import HISTORY
 from fedcredit.data.worlds.signals import share, signal, whole
 
@@ -59,7 +59,7 @@ def invoices(block: Block) -> pa.Table:
             "tax_cny": np.floor(rate * amount),
             "invoices": 1 + rng.poisson(np.minimum(amount / INVOICE_CNY, 900)),
         },
-        revised=["amount_cny"],
+        revised=["amount_cny", "tax_cny"],
     )
 
 
@@ -124,6 +124,3 @@ def on_time(rng: np.random.Generator, block: Block) -> Floats:
     """(n, months): share of settlements or deliveries in time, by the supply chain factor; less before a shock."""
     z = signal(rng, block.factor("O-B")[:, HISTORY:], block.world.signals) - block.foreboding[:, HISTORY:]
     return share(z, block.margin("on_time_share"))
-
-
-__all__ = ["customs", "invoices", "logistics", "on_time", "silent"]

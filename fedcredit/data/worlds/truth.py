@@ -1,4 +1,4 @@
-"""What the tables hide, written apart: hazard, defaults, shocks, who was hit, relations; and how well it can be known."""
+"""What the tables hide, written apart: hazard, defaults, shocks, relations; and how well it can be known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fedcredit.data.world import INDUSTRIES
-from fedcredit.data.worlds.fate import HORIZON, NEVER, Economy
+from fedcredit.data.worlds.fate import HORIZON, Economy
 from fedcredit.data.worlds.population import codes
 from fedcredit.data.worlds.settings import HISTORY
 from fedcredit.errors import TableError
@@ -18,7 +18,7 @@ from fedcredit.errors import TableError
 
 def write_truth(economy: Economy, folder: Path) -> None:
     """hazard, shocks, exposures, graph as Parquet; months are the last day of a month."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = pa.array(codes(economy.firms).tolist())
     ends = economy.settings.month_ends[HISTORY:]
     for name, table in (
@@ -57,7 +57,9 @@ def _shocks(economy: Economy) -> pa.Table:
             "shock": pa.array(range(len(shocks)), pa.int32()),
             "kind": pa.array([shock.kind for shock in shocks], pa.string()),
             "target": pa.array(targets, pa.string()),
-            "precursor_at": pa.array(ends[np.array([shock.start - shock.lead for shock in shocks], dtype=np.intp)], pa.date32()),
+            "precursor_at": pa.array(
+                ends[np.array([shock.start - shock.lead for shock in shocks], dtype=np.intp)], pa.date32()
+            ),
             "starts_at": pa.array(ends[np.array([shock.start for shock in shocks], dtype=np.intp)], pa.date32()),
             "lead_months": pa.array([shock.lead for shock in shocks], pa.int32()),
             "duration_months": pa.array([shock.duration for shock in shocks], pa.int32()),
@@ -98,7 +100,9 @@ def bayes_auc(folder: Path, as_of: str, *, horizon: int = HORIZON) -> float:
     """
     hazard, defaults = known_truth(folder, as_of, horizon=horizon)
     if not 0 < defaults.sum() < len(defaults):
-        raise TableError("truth/hazard.parquet", found=f"no two outcomes after {as_of}", expected="defaults and survivors")
+        raise TableError(
+            "truth/hazard.parquet", found=f"no two outcomes after {as_of}", expected="defaults and survivors"
+        )
     return auc(defaults, hazard)
 
 
@@ -125,6 +129,3 @@ def auc(outcome: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     good = np.bincount(place, weights=~outcome, minlength=len(values))
     below = np.cumsum(good) - good
     return float((bad * (below + good / 2)).sum() / (bad.sum() * good.sum()))
-
-
-__all__ = ["NEVER", "auc", "bayes_auc", "known_truth", "write_truth"]

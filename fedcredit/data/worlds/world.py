@@ -18,6 +18,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.strict import build
 
 HERE = Path(__file__).parent
+SHIPPED = ("default", "calm", "harsh", "null")
 MOST_DEPTH = 3  # worlds that extend worlds
 
 
@@ -89,9 +90,8 @@ def read_world(which: str | Path) -> World:
     """
     path = Path(which)
     if not path.suffix:
-        shipped = sorted(file.stem for file in HERE.glob("*.yaml"))
-        if str(which) not in shipped:
-            raise ConfigError("world", found=repr(str(which)), expected=f"a file, or one of {', '.join(shipped)}")
+        if str(which) not in SHIPPED:
+            raise ConfigError("world", found=repr(str(which)), expected=f"a .yaml file, or one of {', '.join(SHIPPED)}")
         path = HERE / f"{which}.yaml"
     raw = _read(path, depth=0)
     leaves = dict(_leaves({k: v for k, v in raw.items() if k not in ("name", "about")}, where=path.name, prefix=""))
@@ -107,11 +107,16 @@ def draw(world: World, seed: int) -> World:
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(99,))))
     drawn = {
-        name: replace(world.leaves[name], value=round(float(rng.uniform(*world.leaves[name].range)), 6))
+        name: replace(world.leaves[name], value=round(_even(rng, world.leaves[name]), 6))
         for name in sorted(world.leaves)
     }
     leaves = {name: drawn[name] for name in world.leaves}
     return _build(leaves, name=f"{world.name}, drawn", about=world.about, where=world.name)
+
+
+def _even(rng: np.random.Generator, leaf: Leaf) -> float:
+    lo, hi = leaf.range
+    return float(rng.uniform(lo, hi))
 
 
 def _read(path: Path, *, depth: int) -> dict[str, Any]:
@@ -121,13 +126,16 @@ def _read(path: Path, *, depth: int) -> dict[str, Any]:
         raise ConfigError(path.name, found=type(fault).__name__, expected="a readable YAML file") from fault
     if not isinstance(raw, dict) or raw.pop("schema", None) != 1:
         raise ConfigError(f"{path.name}.schema", found="another file", expected="a world file with schema: 1")
+    raw.pop("settings", None)  # written beside the parameters of an economy's own world.yaml
     base = raw.pop("extends", None)
     if base is None:
         return raw
     if depth == MOST_DEPTH or not isinstance(base, str):
         raise ConfigError(f"{path.name}.extends", found=repr(base)[:80], expected="the name of another world")
     file = path.parent / f"{base}.yaml"
-    return _merge(_read(file if file.is_file() else HERE / f"{base}.yaml", depth=depth + 1), raw, where=path.name)
+    below = _read(file if file.is_file() else HERE / f"{base}.yaml", depth=depth + 1)
+    merged: dict[str, Any] = _merge(below, raw, where=path.name)
+    return merged
 
 
 def _merge(base: Any, other: Any, *, where: str) -> Any:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fedcredit.data.worlds import banking, growth, inputs, records, statements, trade
+from fedcredit.data.worlds import banking, court, growth, inputs, penalties, pledges, registry, statements, trade
 from fedcredit.data.worlds.block import Block
-from fedcredit.data.worlds.delivery import schema
 from fedcredit.data.worlds.fate import Economy, simulate
+from fedcredit.data.worlds.market import demand, offers
 from fedcredit.data.worlds.population import codes
+from fedcredit.data.worlds.reports import reports
 from fedcredit.data.worlds.settings import WorldSettings
 from fedcredit.data.worlds.truth import write_truth
+from fedcredit.errors import TableError
 
-TABLES: Mapping[str, Callable[[Block], pa.Table]] = {
-    "registration": records.registration,
+RAW: Mapping[str, Callable[[Block], pa.Table]] = {
+    "registration": registry.registration,
     "tax": statements.tax,
     "invoices": trade.invoices,
-    "judicial": records.judicial,
+    "judicial": court.judicial,
     "customs": trade.customs,
     "social_security": inputs.social_security,
     "housing_fund": inputs.housing_fund,
@@ -31,12 +35,12 @@ TABLES: Mapping[str, Callable[[Block], pa.Table]] = {
     "gas": inputs.gas,
     "patents": growth.patents,
     "bank": banking.bank,
-    "environment": records.environment,
+    "environment": penalties.environment,
     "procurement": growth.procurement,
-    "pledges": records.pledges,
+    "pledges": pledges.pledges,
     "logistics": trade.logistics,
     "titles": growth.titles,
-    "penalties": records.penalties,
+    "penalties": penalties.penalties,
 }
 DICTIONARY_BYTES = 32 * 2**20  # a region's codes stay a dictionary
 
@@ -44,16 +48,27 @@ DICTIONARY_BYTES = 32 * 2**20  # a region's codes stay a dictionary
 def write(settings: WorldSettings, folder: Path, *, on_region: Callable[[int, int], None] | None = None) -> Path:
     """The economy in `folder`: raw/<table>.parquet, reports.parquet, market/, truth/, world.yaml.
 
-    `on_region(done, all)` is called after each region. What is there before is replaced only when all is written.
+    `on_region(done, all)` is called after each region. An economy that is there before is replaced only when all is
+    written; equal settings give equal bytes with the same versions of numpy and pyarrow.
+
+    Raises:
+        TableError: the folder holds something else.
     """
+    folder = folder.resolve()
+    if folder.exists() and not (folder / "world.yaml").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise TableError(
+            folder.name, found="a folder with other things in it", expected="a new folder, or an economy's"
+        )
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        (part / "raw").mkdir(parents=True)
+        for name in ("raw", "truth", "market"):
+            (part / name).mkdir(parents=True)
         economy = simulate(settings)
-        _write_raw(economy, part / "raw", on_region=on_region)
+        _write_regions(economy, part, on_region=on_region)
         write_truth(economy, part / "truth")
-        said = economy.world.as_dict() | {"settings": vars_of(settings)}
+        pq.write_table(offers(settings, economy.world), part / "market" / "offers.parquet", compression="zstd")
+        said = economy.world.as_dict() | {"settings": asdict(settings)}
         (part / "world.yaml").write_text(yaml.safe_dump(said, allow_unicode=True, sort_keys=False), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         return part.replace(folder)
@@ -61,37 +76,40 @@ def write(settings: WorldSettings, folder: Path, *, on_region: Callable[[int, in
         shutil.rmtree(part, ignore_errors=True)
 
 
-def vars_of(settings: WorldSettings) -> dict[str, object]:
-    """Settings as plain values."""
-    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-
-
-def _write_raw(economy: Economy, folder: Path, *, on_region: Callable[[int, int], None] | None) -> None:
+def _write_regions(economy: Economy, folder: Path, *, on_region: Callable[[int, int], None] | None) -> None:
+    """Everything that has rows by region, so that memory holds the rows of one region at a time."""
     company_codes = codes(economy.firms)
     regions = range(economy.settings.regions)
-    writers = {table: _writer(folder, table) for table in TABLES}
-    try:
+    with ExitStack() as files:
+        writers: dict[str, pq.ParquetWriter] = {}
         for region in regions:
             block = Block(economy, region, economy.firms.slice_of(region), company_codes)
             if len(block):
-                for table, make in TABLES.items():
-                    writers[table].write_table(make(block), row_group_size=2**20)
+                for name, table in _tables(block):
+                    if name not in writers:
+                        writers[name] = files.enter_context(_writer(folder / f"{name}.parquet", table.schema))
+                    writers[name].write_table(table, row_group_size=2**20)
             if on_region is not None:
                 on_region(region + 1, len(regions))
-    finally:
-        for writer in writers.values():
-            writer.close()
 
 
-def _writer(folder: Path, table: str) -> pq.ParquetWriter:
-    kinds = schema(table)
+def _tables(block: Block) -> Iterator[tuple[str, pa.Table]]:
+    for table, make in RAW.items():
+        yield f"raw/{table}", make(block)
+    written, passages = reports(block)
+    yield "reports", written
+    yield "truth/passages", passages
+    yield "market/demand", demand(block)
+
+
+def _writer(path: Path, kinds: pa.Schema) -> pq.ParquetWriter:
     floats = [f.name for f in kinds if pa.types.is_floating(f.type)]
     return pq.ParquetWriter(
-        folder / f"{table}.parquet",
+        path,
         kinds,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[f.name for f in kinds if f.name not in floats],
+        use_dictionary=[f.name for f in kinds if f.name not in (*floats, "text")],
         use_byte_stream_split=floats,
         dictionary_pagesize_limit=DICTIONARY_BYTES,
     )

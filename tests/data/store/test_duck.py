@@ -64,11 +64,11 @@ def test_rows_are_stored_with_codes_in_order_of_appearance_and_the_number_of_the
     receipt = store.append("power", power(june(B, 21, hours_ago=0), june(C, 30)))
     assert (receipt.seq, receipt.rows, receipt.is_new) == (2, 2, True)
     found = store.connection.execute("SELECT firm, valid_at, known_at, kwh, seq FROM raw.power ORDER BY ALL").fetchall()
-    day, known = date(2025, 6, 30), datetime(2025, 6, 30, 11)  # noqa: DTZ001
+    day, known = date(2025, 6, 30), datetime(2025, 6, 30, 11)
     assert found == [
         (0, day, known, 10.0, 1),
         (1, day, known, 20.0, 1),
-        (1, day, datetime(2025, 6, 30, 12), 21.0, 2),  # noqa: DTZ001
+        (1, day, datetime(2025, 6, 30, 12), 21.0, 2),
         (2, day, known, 30.0, 2),
     ]
     assert store.connection.execute("FROM companies ORDER BY code").fetchall() == [(0, A), (1, B), (2, C)]

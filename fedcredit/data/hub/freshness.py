@@ -1,0 +1,52 @@
+"""The newest inputs of companies become one figure: how many scores of living companies rest on news of 72 hours."""
+
+# ruff: noqa: S608 - the names in SQL are those of our own YAML files, never of a user
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from duckdb import DuckDBPyConnection
+
+from fedcredit.data.hub.known import month_end, plain
+
+FRESH = timedelta(hours=72)
+LIFE_SIGNS = ("bank", "tax", "power")  # a company of which one of these has told something is alive
+LIFE_MONTHS = 3
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """`live` companies; of these, `fresh` have an indicator input that became known in the last 72 hours."""
+
+    live: int
+    fresh: int
+
+    @property
+    def share(self) -> float:
+        """Fresh over live; 0 where nobody lives.
+
+        >>> Freshness(live=4, fresh=1).share
+        0.25
+        """
+        return self.fresh / self.live if self.live else 0.0
+
+
+def freshness(con: DuckDBPyConnection, *, as_of: datetime) -> Freshness:
+    """Over the indicators of the last refresh (derived.features).
+
+    Alive is a company with a row of the bank, the tax office or the power grid about one of the last three months.
+    Most sources report by the month, so the share is high in the days in which they do, and low between them.
+    """
+    moment = plain(as_of)
+    signs = " UNION ALL ".join(
+        f"SELECT firm FROM raw.{table} WHERE valid_at > DATE '{month_end(moment, ago=LIFE_MONTHS + 1)}'"
+        f" AND valid_at <= DATE '{moment.date()}' AND known_at <= TIMESTAMP '{moment}'"
+        for table in LIFE_SIGNS
+    )
+    counts = con.execute(
+        "SELECT count(*), count(*) FILTER (input_known_at > $since)"
+        f" FROM (SELECT DISTINCT firm FROM ({signs})) LEFT JOIN derived.features USING (firm)",
+        {"since": moment - FRESH},
+    ).fetchall()[0]
+    return Freshness(*counts)

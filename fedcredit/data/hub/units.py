@@ -1,0 +1,87 @@
+"""A column's usual size tells a value, or a whole file, that is in another unit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fedcredit.data.hub.typed import Mask
+from fedcredit.data.sources import COMPANY, VALID_AT, Field, Source
+from fedcredit.errors import TableError
+
+OFF = 50.0  # units differ by 100 or more; a value that far from a company's own median is no growth
+FEWEST = 4  # values of a company, below which its median may be the wrong one's
+SLACK = 30.0  # how far outside `usual` the median of a file may lie
+FEWEST_OF_FILE = 30
+FACTORS = (100, 1_000, 10_000, 1_000_000, 100_000_000)
+MONEY = {1_000: "千元", 10_000: "万元", 1_000_000: "百万元", 100_000_000: "亿元"}
+
+
+def company_medians(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """By company, for each steady column: the median of its values above 0, first and last day of a like value.
+
+    A company with fewer than four values is left out of the column.
+    """
+    companies, codes = rows[COMPANY].cat.categories, rows[COMPANY].cat.codes.to_numpy()
+    parts: dict[str, pd.Series] = {}
+    for name in steady(source):
+        values = rows[name].where(rows[name] > 0)
+        group = values.groupby(codes)
+        median = group.median().where(group.count() >= FEWEST).reindex(range(len(companies)))
+        own = np.append(median.to_numpy(), np.nan)[codes]
+        days = rows[VALID_AT].where((values > own / OFF) & (values < own * OFF)).groupby(codes)
+        parts |= {name: median, f"{name} from": days.min(), f"{name} until": days.max()}
+    return pd.DataFrame(parts, index=range(len(companies))).set_axis(companies)
+
+
+def off_scale(rows: pd.DataFrame, field: Field, medians: pd.DataFrame) -> Mask:
+    """Where a value is 50 times its company's median or more, or a fiftieth or less between two like the median.
+
+    A fall at the end of a company's rows is left alone: it may be the company that fails. So is a rise from nothing.
+    Values of 0 are left alone too.
+    """
+    companies = rows[COMPANY].cat
+    place = np.append(medians.index.get_indexer(companies.categories), -1)[companies.codes]
+    own, first, last = (
+        np.append(medians[f"{field.name}{part}"].to_numpy(), [missing])[place]
+        for part, missing in (("", np.nan), (" from", np.datetime64("NaT")), (" until", np.datetime64("NaT")))
+    )
+    values, days = rows[field.name].to_numpy(), rows[VALID_AT].to_numpy()
+    is_between = (days > first) & (days < last)
+    return np.asarray((values >= own * OFF) | ((values > 0) & (values <= own / OFF) & is_between), dtype=bool)
+
+
+def steady(source: Source) -> list[str]:
+    """Columns whose values keep their size from month to month."""
+    return [field.name for field in source.columns if field.steady]
+
+
+def refuse_other_unit(values: NDArray[np.float64], field: Field, *, where: str) -> None:
+    """Refuse a file whose column has its median far outside `usual`, naming the likely factor.
+
+    >>> from fedcredit.data.sources import source
+    >>> refuse_other_unit(np.full(50, 0.3), source("power").columns[0], where="power.csv")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    fedcredit.errors.TableError: power.csv, column 'kwh': found values about 10,000 times too small, expected a ...
+    hint: it looks like another unit (x10,000); in sources.map.yaml: units: {kwh: 10000}
+    """
+    values = np.abs(values[np.isfinite(values) & (values != 0)])
+    if field.usual is None or len(values) < FEWEST_OF_FILE:
+        return
+    lo, hi = field.usual
+    median, centre = float(np.median(values)), float(np.sqrt(lo * hi))
+    if lo / SLACK <= median <= hi * SLACK:
+        return
+    is_small = median < lo
+    factor = min(FACTORS, key=lambda one: abs(np.log(median * (one if is_small else 1 / one) / centre)))
+    is_money = field.name.endswith("_cny") and (is_small or factor == 100)
+    unit = ("分" if not is_small else MONEY.get(factor, "")) if is_money else ""
+    multiply = f"{factor}" if is_small else f"{1 / factor:g}"
+    raise TableError(
+        f"{where}, column {field.name!r}",
+        found=f"values about {factor:,} times too {'small' if is_small else 'large'}",
+        expected=f"a median of {lo:g} to {hi:g}",
+        hint=f"it looks like {unit or 'another unit'}; sources.map.yaml: tables: {where.split('.')[0]}: units: "
+        f"{{{field.name}: {multiply}}}",
+    )
