@@ -111,7 +111,7 @@ def refresh_table(
     """Recompute the indicators of the companies in HUB whose inputs changed, and say how fresh all of them are.
 
     Doing it again changes nothing. Within a month only companies with something new are computed; a new month
-    computes all. `fedcredit serve ingest` takes in events between two refreshes.
+    computes all.
     """
     refresh_hub(
         hub,

@@ -64,7 +64,7 @@ def refuse_other_unit(values: NDArray[np.float64], field: Field, *, where: str) 
     >>> refuse_other_unit(np.full(50, 0.3), source("power").columns[0], where="power.csv")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     fedcredit.errors.TableError: power.csv, column 'kwh': found values about 10,000 times too small, expected a ...
-    hint: it looks like another unit (x10,000); in sources.map.yaml: units: {kwh: 10000}
+    hint: it looks like another unit; sources.map.yaml: tables: power: units: {kwh: 10000}
     """
     values = np.abs(values[np.isfinite(values) & (values != 0)])
     if field.usual is None or len(values) < FEWEST_OF_FILE:

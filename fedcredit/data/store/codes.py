@@ -107,7 +107,7 @@ class Codes:
         first, second, third = self._factors
         mixed = words[:, 0] * first + words[:, 1] * second + words[:, 2] * third
         mixed = (mixed ^ (mixed >> np.uint64(32))) * first
-        return np.asarray(mixed >> np.uint64(33), np.int64) & np.int64(len(self._slots) - 1)
+        return np.asarray((mixed >> np.uint64(33)).astype(np.int64) & np.int64(len(self._slots) - 1), dtype=np.int64)
 
 
 def _words_of(companies: pa.Array) -> NDArray[np.uint64]:
