@@ -130,7 +130,7 @@ def make_economy(
     companies: Annotated[int, typer.Option(help="Companies; of raw tables, all that ever live in the months.")] = 6000,
     months: Annotated[int | None, typer.Option(help="Months of history; else 12, of raw tables 36.")] = None,
     institutions: Annotated[int | None, typer.Option(help="Banks; else 5, of raw tables 12.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    seed: Annotated[int, typer.Option(help="Same seed, same cells.")] = 1,
     is_raw: Annotated[
         bool, typer.Option("--raw", help="Write the 18 raw tables instead of finished indicators.")
     ] = False,

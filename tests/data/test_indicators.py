@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fedcredit.data.indicators import DICTIONARY, FACTOR_SIZES, columns, dictionary_sha256, indicators, read
+from fedcredit.data.sources import sources
 from fedcredit.errors import TableError
 
 
@@ -63,6 +64,12 @@ def test_nothing_that_only_public_sources_feed_is_above_level_2() -> None:
     assert all(i.level == 4 for i in indicators() if "S12" in i.sources)
 
 
+def test_an_indicator_is_no_less_harmful_than_what_it_is_made_of() -> None:
+    levels = {one.id: one.level for one in sources()} | {"S03": 3}  # a ratio of invoices shows no counterparty
+    for one in indicators():
+        assert one.level == max(levels[source] for source in one.sources), one.id
+
+
 def test_digest_is_that_of_the_file() -> None:
     assert len(dictionary_sha256()) == 64
 
@@ -80,6 +87,9 @@ def test_digest_is_that_of_the_file() -> None:
         ({"freq": "H"}, "expected D, W, M, Q or Y"),
         ({"level": 6}, "expected 1..5"),
         ({"scale": 0}, "expected above 0"),
+        ({"sql": " "}, "expected a formula over measures"),
+        ({"max_age_days": 0}, "found max_age_days=0, expected above 0"),
+        ({"missing": "guess"}, "expected flag or zero"),
         ({"colour": "red"}, "unexpected keyword argument 'colour'"),
         ({"id": "roa"}, "found 'roa' more than once"),
         ({"factor": "F-B"}, "factor F-A: found 3 indicators, expected 4"),

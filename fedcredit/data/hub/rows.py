@@ -71,7 +71,7 @@ def _but_for_wrong_cells(found: dict[str, Mask], typed: Typed) -> dict[str, Mask
     for reason, wrong in typed.wrong.items():
         missing = f"{reason.split(':')[0]}: missing"
         if missing in found:
-            found[missing] &= ~wrong
+            found[missing] = found[missing] & ~wrong
     return {reason: mask for reason, mask in found.items() if mask.any()}
 
 
@@ -85,4 +85,5 @@ def _by_row(found: dict[str, Mask], rows: pd.Index) -> pd.DataFrame:
     firsts = lines.drop_duplicates("row", ignore_index=True)
     several = lines["row"].duplicated(keep=False)
     joined = lines[several].groupby("row")["reason"].agg("; ".join)
-    return firsts.assign(reasons=firsts["row"].map(joined).fillna(firsts["reason"]))
+    reasons = firsts["row"].map(joined).astype(object).fillna(firsts["reason"]).astype("str")
+    return firsts.assign(reasons=reasons)

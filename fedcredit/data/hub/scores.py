@@ -8,13 +8,14 @@ import pandas as pd
 import pyarrow as pa
 
 from fedcredit.data.cells import fault, numbers, read_cells, require
+from fedcredit.data.hub.state import create
 from fedcredit.data.hub.times import read_times
 from fedcredit.data.store.duck import DuckStore
 from fedcredit.errors import TableError
 
 
 def add_scores(store: DuckStore, path: Path) -> int:
-    """How many PDs of the file (company, period, pd; CSV or Parquet) are in hub.scores now.
+    """How many PDs of the file (company, period, pd; CSV or Parquet) are in derived.scores now.
 
     A period is a day, or a month as 2025-11, which means its last day. The periods of the file replace those that
     were there; companies that the store does not know are left out: no invoice names them.
@@ -41,11 +42,10 @@ def add_scores(store: DuckStore, path: Path) -> int:
     fresh = pa.table({"firm": rows["firm"].astype("int32"), "period": rows["period"], "pd": rows["pd"]})
     try:
         con.begin()
-        con.execute("CREATE SCHEMA IF NOT EXISTS hub")
-        con.execute("CREATE TABLE IF NOT EXISTS hub.scores (firm INTEGER, period DATE, pd DOUBLE)")
+        create(con)
         con.register("fresh", fresh)
-        con.execute("DELETE FROM hub.scores WHERE period IN (SELECT period FROM fresh)")
-        con.execute("INSERT INTO hub.scores SELECT firm, period, pd FROM fresh")
+        con.execute("DELETE FROM derived.scores WHERE period IN (SELECT period FROM fresh)")
+        con.execute("INSERT INTO derived.scores SELECT firm, period, pd FROM fresh")
         con.commit()
     finally:
         con.close()

@@ -165,7 +165,7 @@ class DuckStore:
     def _insert_arrow(self, table: str, rows: pa.Table) -> None:
         if rows.num_rows:
             # DuckDB finds `rows` in this frame, which costs half of registering it by name.
-            self._writer.execute(f"INSERT INTO {table} FROM rows")  # noqa: S608
+            self._writer.execute(f"INSERT INTO {table} FROM rows")
 
     def _roll_back(self, companies: int) -> None:
         self._codes.forget(companies)

@@ -33,8 +33,7 @@ def at(store: DuckStore, as_of: datetime = AS_OF, **how: Any) -> pd.DataFrame:
 
 
 def value(store: DuckStore, name: str, as_of: datetime = AS_OF, company: str = A) -> float:
-    found = at(store, as_of)[name].get(store.code(company), float("nan"))
-    return float(found)
+    return float(at(store, as_of)[name].get(store.code(company), float("nan")))
 
 
 def sold(amount: float, day: date, **more: Any) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_only_companies_that_new_rows_name_are_computed_by_what_the_rows_are_abo
         after = features(store)
         moved = after.drop(columns=["computed_at"]).compare(before.drop(columns=["computed_at"]))
         assert moved.index.tolist() == [store.code(A), store.code(C)]
-        assert set(moved.columns.get_level_values(0)) <= {"power_yoy", "cust_hhi", "supply_synergy", "market_expansion"}
+        assert set(moved.columns.get_level_values(0)) == {"power_yoy", "cust_hhi", "order_cont"}
         assert after.loc[store.code(A), "power_yoy"] == pytest.approx(0.1)  # 100, 100, 130 after 100, 100, 100
         assert after.loc[[store.code(B), store.code(D)], "computed_at"].tolist() == [pd.Timestamp(NOON)] * 2
 
@@ -121,8 +121,10 @@ def test_what_all_companies_rest_on_has_all_of_them_computed(tmp_path: Path, mov
         )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_refreshes_give_the_bits_of_one_computation_of_all(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "steps"), [(1, 4), *(pytest.param(seed, 16, marks=pytest.mark.slow) for seed in (2, 3, 4))]
+)
+def test_refreshes_give_the_bits_of_one_computation_of_all(tmp_path: Path, seed: int, steps: int) -> None:
     """News of three months, in batches that come early, late or out of order; scores that change on the way."""
     rng = np.random.default_rng(seed)
     told = at_random(seed, companies=40, first=date(2023, 6, 1), count=26)
@@ -136,20 +138,20 @@ def test_refreshes_give_the_bits_of_one_computation_of_all(tmp_path: Path, seed:
             fresh.append((table, facts.filter(pc.invert(is_first))))
         scored(store, date(2025, 2, 1))
         moment = start
-        for step in range(14):
+        for step in range(steps):
             for table, facts in fresh:
                 comes = pc.and_(
                     pc.less_equal(facts["known_at"], moment), pc.greater(facts["known_at"], moment - timedelta(days=6))
                 )
                 comes = pc.and_(comes, pa.array(rng.random(len(facts)) < 0.6))
                 store.append(table, facts.filter(comes))
-            if step == 7:
-                scored(store, date(2025, 3, 1))
+            if step == steps // 2:
+                scored(store, date(2025, 2, 15))
             fulls += refresh(store, as_of=moment).is_full
             found = features(store).drop(columns="computed_at")
             pd.testing.assert_frame_equal(found, computed(store, moment)[found.columns], check_exact=True)
             moment += timedelta(days=float(rng.integers(1, 7)))
-    assert 2 <= fulls <= 8
+    assert 2 <= fulls < steps
 
 
 def test_rows_stored_ahead_of_their_time_count_when_it_comes(tmp_path: Path) -> None:
@@ -176,9 +178,10 @@ def test_a_fault_on_the_way_leaves_the_last_refresh(tmp_path: Path, monkeypatch:
         refresh(store, as_of=NOON)
         before = features(store)
         store.append("power", meters(A, kwh=130).slice(17))
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="disk"):
-            patch.setattr(refreshing, "freshness", _full_disk)
+        monkeypatch.setattr(refreshing, "freshness", _full_disk)
+        with pytest.raises(OSError, match="disk"):
             refresh(store, as_of=NOON)
+        monkeypatch.undo()
         pd.testing.assert_frame_equal(features(store), before, check_exact=True)
         assert refresh(store, as_of=NOON).recomputed == 1
 
@@ -230,7 +233,8 @@ def test_the_newest_indicators_are_written_on_request(tmp_path: Path) -> None:
 def test_what_was_done_is_told_in_words_and_in_json() -> None:
     done = Refreshed(NOON, False, 2, 2, ("power",), 0.25, 4, 1, 0.25, {"roa": 3})
     assert done.text().splitlines() == [
-        "as of 2025-06-20 12:00: 2 companies with news of power; indicators of 2 computed in 0.2 s, 3 values outside their range",
+        "as of 2025-06-20 12:00: 2 companies with news of power; indicators of 2 computed in 0.2 s,"
+        " 3 values outside their range",
         "fresh within 72 hours: 1 of 4 living companies (25.0%)",
     ]
     assert done.as_dict()["as_of"] == "2025-06-20T12:00:00"

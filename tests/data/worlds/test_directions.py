@@ -41,9 +41,9 @@ def table(folder: Path, truth: pd.DataFrame) -> pd.DataFrame:
     with DuckStore(folder.parent / "economy.duckdb") as store:
         for source in sources():
             store.append(source.table, pq.read_table(folder / "raw" / f"{source.table}.parquet"))
-        store.connection.execute("CREATE SCHEMA IF NOT EXISTS hub")
+        store.connection.execute("CREATE SCHEMA IF NOT EXISTS derived")
         store.connection.execute(
-            "CREATE OR REPLACE TABLE hub.scores AS"
+            "CREATE OR REPLACE TABLE derived.scores AS"
             " SELECT code AS firm, period, 1 - pow(1 - hazard, 12) AS pd FROM scores JOIN companies USING (company)"
         )
         compute(store.connection, as_of=datetime(2026, 1, 31))
