@@ -85,5 +85,5 @@ def _by_row(found: dict[str, Mask], rows: pd.Index) -> pd.DataFrame:
     firsts = lines.drop_duplicates("row", ignore_index=True)
     several = lines["row"].duplicated(keep=False)
     joined = lines[several].groupby("row")["reason"].agg("; ".join)
-    reasons = firsts["row"].map(joined).astype(object).fillna(firsts["reason"]).astype("str")
-    return firsts.assign(reasons=reasons)
+    all_of = firsts["row"].map(joined).astype(object).fillna(firsts["reason"]).astype("str")
+    return firsts.assign(reasons=all_of)
