@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
 from fedcredit.data.hub.formulas import Computed, evaluate
@@ -14,7 +16,6 @@ from fedcredit.data.hub.measures import measures
 from fedcredit.data.indicators import indicators
 
 SCORES = "derived.scores"
-MEASURED = "temp.of_"
 
 
 def compute(con: DuckDBPyConnection, *, as_of: datetime, firms: str | None = None) -> Computed:
@@ -27,47 +28,63 @@ def compute(con: DuckDBPyConnection, *, as_of: datetime, firms: str | None = Non
     moment, of = plain(as_of), measures()
     companies = f"SELECT DISTINCT firm FROM {firms}" if firms else "SELECT code AS firm FROM companies"
     few = dict.fromkeys(of.reads(), companies) if firms else None
-    names = [group.name for group in of.groups]
     try:
         find_norms(con, month=moment.date().replace(day=1), into="norms_now")
-        measure(con, names, as_of=moment, few=few)
-        return evaluate(con, indicators(), as_of=moment, companies=companies, prefix=MEASURED, norms="temp.norms_now")
+        measure(con, [group.name for group in of.groups], as_of=moment, few=few)
+        join(con, companies, into="TEMP TABLE measured_now")
+        return evaluate(con, indicators(), as_of=moment, measured="measured_now", norms="norms_now")
     finally:
-        for table in (*(f"{MEASURED}{name}" for name in names), "temp.norms_now"):
-            con.execute(f"DROP TABLE IF EXISTS {table}")
+        for table in ("measured_now", "norms_now"):
+            with suppress(duckdb.TransactionException):  # after a fault, its transaction is rolled back with them
+                con.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
 def find_norms(con: DuckDBPyConnection, *, month: date, into: str) -> None:
     """Make the temporary table `into` of what was usual in each industry, as known at the first instant of a month."""
     norms = measures().norms
     measure(con, norms.of, as_of=datetime(month.year, month.month, 1))
-    tables = ", ".join(f"{name} AS (FROM {MEASURED}{name})" for name in norms.of)
+    tables = ", ".join(f"{name} AS (FROM of_{name})" for name in norms.of)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS WITH {tables} {norms.sql}")
     for name in norms.of:
-        con.execute(f"DROP TABLE {MEASURED}{name}")
+        con.execute(f"DROP TABLE temp.of_{name}")
 
 
 def measure(
-    con: DuckDBPyConnection,
-    names: Sequence[str],
-    *,
-    as_of: datetime,
-    few: Mapping[str, str] | None = None,
-    into: str = MEASURED,
+    con: DuckDBPyConnection, names: Sequence[str], *, as_of: datetime, few: Mapping[str, str] | None = None
 ) -> None:
-    """Make a table of each group, named by `into` and its name: firm, newest, known, its measures.
+    """Make a temporary table `of_<name>` of each group: firm, newest, known, its measures.
 
     `few` is a SELECT of firms by raw table. Then rows of their partners are there too, which are not whole.
     """
     moment, of = plain(as_of), measures()
-    kind = "TEMP TABLE" if into == MEASURED else "TABLE"
     _show_scores(con, before=moment.date().replace(day=1))
     with as_known(con, of.reads(*names), of=of, as_of=moment, few=few):
         for group in of.groups:
             if group.name in names:
                 columns = ", ".join(["firm", "newest", "known", *group.gives])
-                con.execute(f"CREATE OR REPLACE {kind} {into}{group.name} AS SELECT {columns} FROM ({group.sql})")
+                con.execute(f"CREATE OR REPLACE TEMP TABLE of_{group.name} AS SELECT {columns} FROM ({group.sql})")
     con.execute("DROP TABLE temp.scores")
+
+
+def join(con: DuckDBPyConnection, companies: str, *, into: str) -> None:
+    """Make one table of those of all groups: firm, and of each group <name>_newest, <name>_known, its measures.
+
+    Companies, a SELECT of firms, of which no group knows anything are left out. The tables of the groups are gone.
+    """
+    groups = measures().groups
+    cells = ", ".join(
+        f"of_{group.name}.newest AS {group.name}_newest, of_{group.name}.known AS {group.name}_known,"
+        f" {', '.join(group.gives)}"
+        for group in groups
+    )
+    joins = " ".join(f"LEFT JOIN of_{group.name} USING (firm)" for group in groups)
+    known = ", ".join(f"of_{group.name}.known" for group in groups)
+    con.execute(
+        f"CREATE OR REPLACE {into} AS SELECT firm, {cells} FROM ({companies}) {joins}"
+        f" WHERE coalesce({known}) IS NOT NULL ORDER BY firm"
+    )
+    for group in groups:
+        con.execute(f"DROP TABLE temp.of_{group.name}")
 
 
 def _show_scores(con: DuckDBPyConnection, *, before: date) -> None:

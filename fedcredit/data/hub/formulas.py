@@ -27,21 +27,18 @@ class Computed:
 
 
 def evaluate(
-    con: DuckDBPyConnection, wanted: Sequence[Indicator], *, as_of: datetime, companies: str, prefix: str, norms: str
+    con: DuckDBPyConnection, wanted: Sequence[Indicator], *, as_of: datetime, measured: str, norms: str
 ) -> Computed:
     """Make the temporary table `indicators_now`: firm, the indicators, `known`, when the newest input came.
 
-    `companies` is a SELECT of firms, `prefix` with the name of a group is the table of its measures, and `norms` is
-    what was usual by industry. A company without any row of any group is not there.
+    `measured` has a row a company, as `compute.join` makes it; `norms` has what was usual by industry.
     """
     of, quiet = measures(), silent(con, as_of=as_of)
     values = [f"{_formula(one, of, quiet=quiet, as_of=as_of)} AS {one.id}" for one in wanted]
-    known = f"greatest({', '.join(f'of_{group.name}.known' for group in of.groups)})"
-    joins = [f"LEFT JOIN {prefix}{group.name} AS of_{group.name} USING (firm)" for group in of.groups]
-    usual = f"{norms} AS usual ON usual.{of.norms.by} = of_{of.group_of(of.norms.by).name}.{of.norms.by}"
+    known = ", ".join(f"{group.name}_known" for group in of.groups)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE formulas_now AS SELECT firm, {known} AS known, {', '.join(values)}"
-        f" FROM ({companies}) {' '.join(joins)} LEFT JOIN {usual} WHERE {known} IS NOT NULL"
+        f"CREATE OR REPLACE TEMP TABLE formulas_now AS SELECT firm, greatest({known}) AS known, {', '.join(values)}"
+        f" FROM {measured} AS measured LEFT JOIN {norms} AS usual USING ({of.norms.by})"
     )
     ranges = {one.id: f"BETWEEN {one.lo} AND {one.hi}" for one in wanted}
     kept = ", ".join(f"CASE WHEN {name} {inside} THEN {name} END AS {name}" for name, inside in ranges.items())
@@ -92,12 +89,12 @@ def _formula(indicator: Indicator, of: Measures, *, quiet: Collection[tuple[str,
         if name in of.norms.gives:
             return f"usual.{name}"
         group = of.group_of(name)
-        cell = f"of_{group.name}.{name}::DOUBLE"
+        cell = f"measured.{name}::DOUBLE"
         match group.kind:
             case "events":
                 return "NULL::DOUBLE" if (indicator.id, group.name) in quiet else f"coalesce({cell}, 0)"
             case "periodic":
-                return f"CASE WHEN of_{group.name}.newest >= DATE '{_oldest(indicator, as_of)}' THEN {cell} END"
+                return f"CASE WHEN {group.name}_newest >= DATE '{_oldest(indicator, as_of)}' THEN {cell} END"
             case "standing":
                 return cell
 

@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 from fedcredit.data.hub.known import month_end, plain
 
 FRESH = timedelta(hours=72)
-LIFE_SIGNS = ("bank", "tax", "power")  # a company of which one of these has told something is alive
+LIFE_SIGNS = ("accounts", "statements", "power")  # measures whose rows show that a company is alive
 LIFE_MONTHS = 3
 
 
@@ -33,20 +33,16 @@ class Freshness:
 
 
 def freshness(con: DuckDBPyConnection, *, as_of: datetime) -> Freshness:
-    """Over the indicators of the last refresh (derived.features).
+    """Over what the last refresh left in schema `derived`.
 
-    Alive is a company with a row of the bank, the tax office or the power grid about one of the last three months.
-    Most sources report by the month, so the share is high in the days in which they do, and low between them.
+    Alive is a company with a row of a bank, the tax office or the power grid about one of the last three months. Most
+    sources report by the month, so the share is high in the days in which they do, and low between them.
     """
     moment = plain(as_of)
-    signs = " UNION ALL ".join(
-        f"SELECT firm FROM raw.{table} WHERE valid_at > DATE '{month_end(moment, ago=LIFE_MONTHS + 1)}'"
-        f" AND valid_at <= DATE '{moment.date()}' AND known_at <= TIMESTAMP '{moment}'"
-        for table in LIFE_SIGNS
-    )
+    since = month_end(moment, ago=LIFE_MONTHS + 1)
+    signs = " OR ".join(f"{group}_newest > DATE '{since}'" for group in LIFE_SIGNS)
     counts = con.execute(
-        "SELECT count(*), count(*) FILTER (input_known_at > $since)"
-        f" FROM (SELECT DISTINCT firm FROM ({signs})) LEFT JOIN derived.features USING (firm)",
-        {"since": moment - FRESH},
+        f"SELECT count(*), count(*) FILTER (input_known_at > TIMESTAMP '{moment - FRESH}')"
+        f" FROM derived.features JOIN derived.measures USING (firm) WHERE {signs}"
     ).fetchall()[0]
     return Freshness(*counts)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from fedcredit.data.hub.compute import MEASURED, compute, measure
+from fedcredit.data.hub.compute import compute, measure
 from fedcredit.data.hub.formulas import INDICATORS
 from fedcredit.data.hub.known import month_end, plain
 from fedcredit.data.hub.outcomes import CUSTOMERS, OUTCOMES, Outcomes, find_customers, find_outcomes
@@ -97,7 +97,7 @@ def _find_members(con: DuckDBPyConnection, moment: datetime, look: Look) -> int:
         CREATE OR REPLACE TEMP TABLE members_now AS
         SELECT firm, coalesce(bank, region) AS institution, coalesce(size_class, '{UNKNOWN}') AS size_class,
           coalesce(industry, '{UNKNOWN}') AS industry, coalesce(loan_cny, 0) AS loan_amount_cny{outcome}
-        FROM {chosen} LEFT JOIN {MEASURED}registration USING (firm)
+        FROM {chosen} LEFT JOIN of_registration USING (firm)
         """
     )
     missing: int = con.execute("SELECT count(*) FROM members_now WHERE institution IS NULL").fetchall()[0][0]

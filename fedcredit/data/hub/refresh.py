@@ -6,25 +6,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from fedcredit.data.hub.compute import MEASURED, find_norms, measure
+from fedcredit.data.hub.compute import find_norms, join, measure
 from fedcredit.data.hub.formulas import INDICATORS, Computed, evaluate
 from fedcredit.data.hub.freshness import freshness
 from fedcredit.data.hub.known import plain
 from fedcredit.data.hub.measures import measures
 from fedcredit.data.hub.state import State, create, keep, last_state, state_now
-from fedcredit.data.indicators import Indicator, indicators
+from fedcredit.data.indicators import indicators
 from fedcredit.data.sources import COMPANY, source
 from fedcredit.data.store.duck import DuckStore
 from fedcredit.errors import TableError
 
-FEATURES, NORMS, MEASURES, CHANGED = "derived.features", "derived.norms", "derived.of_", "changed_now"
+FEATURES, MEASURED, NORMS, CHANGED = "derived.features", "derived.measures", "derived.norms", "changed_now"
 NEWEST = "indicators.parquet"
 
 
@@ -149,11 +149,11 @@ def _find_changed(con: DuckDBPyConnection, last: State | None, now: State) -> tu
 
 
 def _compute_all(con: DuckDBPyConnection, moment: datetime) -> Computed:
-    month = date(moment.year, moment.month, 1)
-    find_norms(con, month=month, into="norms_found")
+    find_norms(con, month=moment.date().replace(day=1), into="norms_found")
     con.execute(f"CREATE OR REPLACE TABLE {NORMS} AS FROM norms_found ORDER BY ALL")
-    measure(con, [group.name for group in measures().groups], as_of=moment, into=MEASURES)
-    done = _evaluate(con, indicators(), moment, companies="SELECT code AS firm FROM companies")
+    measure(con, [group.name for group in measures().groups], as_of=moment)
+    join(con, "SELECT code AS firm FROM companies", into=f"TABLE {MEASURED}")
+    done = evaluate(con, indicators(), as_of=moment, measured=MEASURED, norms=NORMS)
     con.execute(f"CREATE OR REPLACE TABLE {FEATURES} AS {_as_features(moment)} ORDER BY firm")
     return done
 
@@ -163,28 +163,29 @@ def _compute_some(con: DuckDBPyConnection, moment: datetime, *, tables: Sequence
     if not tables:
         return Computed(moment, 0, {}, ())
     of, few = measures(), {table: f"SELECT firm FROM {CHANGED} WHERE source = '{table}'" for table in tables}
-    moved = {group.name: few[table] for group in of.groups for table in group.reads if table in few}
-    measure(con, list(moved), as_of=moment, few=few)
-    for name, firms in moved.items():
-        con.execute(f"DELETE FROM {MEASURES}{name} WHERE firm IN ({firms})")
-        con.execute(f"INSERT INTO {MEASURES}{name} FROM {MEASURED}{name} WHERE firm IN ({firms})")
-    is_new = con.execute(f"SELECT 1 FROM {CHANGED} ANTI JOIN {FEATURES} USING (firm) LIMIT 1").fetchone()
-    wanted = [one for one in indicators() if is_new or of.tables(one.sql).intersection(tables)]
-    done = _evaluate(con, wanted, moment, companies=f"SELECT DISTINCT firm FROM {CHANGED}")
-    if is_new:
+    moved = [(group, few[table]) for group in of.groups for table in group.reads if table in few]
+    measure(con, [group.name for group, _ in moved], as_of=moment, few=few)
+    newcomers = f"SELECT DISTINCT firm FROM {CHANGED} ANTI JOIN {MEASURED} USING (firm)"
+    has_new = bool(con.execute(f"INSERT INTO {MEASURED} BY NAME {newcomers}").fetchall()[0][0])
+    for group, firms in moved:
+        cells = {f"{group.name}_{name}": name for name in ("newest", "known")} | {name: name for name in group.gives}
+        con.execute(
+            f"UPDATE {MEASURED} AS old SET {', '.join(f'{cell} = new.{name}' for cell, name in cells.items())}"
+            f" FROM (FROM ({firms}) LEFT JOIN of_{group.name} USING (firm)) AS new WHERE new.firm = old.firm"
+        )
+    measured = f"(FROM {MEASURED} WHERE firm IN (SELECT firm FROM {CHANGED}))"
+    wanted = [one for one in indicators() if has_new or of.tables(one.sql).intersection(tables)]
+    done = evaluate(con, wanted, as_of=moment, measured=measured, norms=NORMS)
+    if has_new:
         con.execute(f"DELETE FROM {FEATURES} WHERE firm IN (SELECT firm FROM {CHANGED})")
         con.execute(f"INSERT INTO {FEATURES} {_as_features(moment)}")
         return done
-    cells = ", ".join(f"{name} = new.{name}" for name in done.indicators)
+    values = ", ".join(f"{name} = new.{name}" for name in done.indicators)
     con.execute(
-        f"UPDATE {FEATURES} AS old SET {cells}, input_known_at = new.known, computed_at = TIMESTAMP '{moment}'"
+        f"UPDATE {FEATURES} AS old SET {values}, input_known_at = new.known, computed_at = TIMESTAMP '{moment}'"
         f" FROM {INDICATORS} AS new WHERE new.firm = old.firm"
     )
     return done
-
-
-def _evaluate(con: DuckDBPyConnection, wanted: Sequence[Indicator], moment: datetime, *, companies: str) -> Computed:
-    return evaluate(con, wanted, as_of=moment, companies=companies, prefix=MEASURES, norms=NORMS)
 
 
 def _as_features(moment: datetime) -> str:
