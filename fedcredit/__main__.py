@@ -17,6 +17,7 @@ GROUPS = {
     "data": "check tables and make synthetic ones",
     "study": "compare alone, federated and pooled on one machine",
     "model": "list, show and score with registered models",
+    "serve": "take events over HTTP into an event store",
 }
 
 

@@ -15,17 +15,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks import economy, indicators, store
+from experiments.benchmarks import economy, indicators, ingest
 from experiments.machine import commit, machine
 from fedcredit.errors import FedCreditError
 
-PARTS = ("store", "indicators", "economy", "null")
+PARTS = ("ingest", "indicators", "economy", "null")
 
 
 def measure(parts: Sequence[str], *, companies: int, learners: int, folder: Path) -> dict[str, Any]:
     """The figures of the chosen parts; each works in a folder of its own that is gone afterwards."""
     steps: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "store": store.measure,
+        "ingest": ingest.measure,
         "indicators": lambda place: indicators.measure(place, companies=companies),
         "economy": lambda place: economy.economy_aucs(place, companies=learners),
         "null": lambda place: economy.null_auc(place, companies=2 * learners),
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FedCreditError as fault:
         sys.stderr.write(f"error: {fault}\n")
         sys.exit(fault.exit_code)
-    whence = {"repeats": store.REPEATS, "torch_threads": economy.THREADS, "machine": machine(), "commit": commit()}
+    whence = {"repeats": ingest.REPEATS, "torch_threads": economy.THREADS, "machine": machine(), "commit": commit()}
     sys.stdout.write(json.dumps({**found, **whence}, indent=None if asked.json else 1) + "\n")
 
 

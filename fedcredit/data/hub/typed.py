@@ -115,7 +115,7 @@ def _parse(cells: pd.Series) -> NDArray[np.float64]:
         parsed = pa.array(cells, from_pandas=True).cast(pa.float64())
     except (pa.ArrowException, TypeError, OverflowError):
         return pd.to_numeric(cells.astype(object), errors="coerce").to_numpy(dtype="float64")
-    return np.asarray(parsed.to_numpy(), dtype=np.float64)
+    return np.asarray(parsed.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _flags(words: pa.DictionaryArray, index: pd.Index) -> tuple[pd.Series, Mask]:

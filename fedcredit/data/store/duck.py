@@ -41,8 +41,8 @@ class DuckStore:
         self._writer = self.connection.cursor()
         self._lock = threading.Lock()
         self._codes = _codes_of(self.connection)
-        batches = self.connection.execute("SELECT source, sha256, seq FROM batches").fetchall()
-        self._batches: dict[str, int] = {_name(table, sha256): seq for table, sha256, seq in batches}
+        batches = self.connection.execute("SELECT source, sha256, seq, rows FROM batches").fetchall()
+        self._batches = {_name(table, sha256): (seq, rows) for table, sha256, seq, rows in batches}
         self._is_open = True
         _owned.add(self.path)
 
@@ -50,6 +50,10 @@ class DuckStore:
     def seq(self) -> int:
         """Number of the newest batch, 0 before the first."""
         return len(self._batches)
+
+    def has(self, table: str, sha256: str) -> bool:
+        """Whether a batch of this name is in."""
+        return _name(table, sha256) in self._batches
 
     def append(self, table: str, rows: pa.Table, *, batch: str | None = None) -> Receipt:
         """Store rows of a source unless a batch of this name (`batch`, or the digest of the rows) is in."""
@@ -61,8 +65,9 @@ class DuckStore:
         Raises:
             TableError: rows are not as their source says, or the file cannot be written.
         """
+        named = [_named(batch) for batch in batches]
         with self._lock:
-            receipts, fresh = self._number(batches)
+            receipts, fresh = self._number(named)
             if not fresh:
                 return receipts
             companies = len(self._codes)
@@ -78,7 +83,7 @@ class DuckStore:
                 if isinstance(fault, duckdb.Error):
                     raise _not_written(self.path, fault) from None
                 raise
-            self._batches |= {_name(batch.table, batch.sha256 or ""): seq for seq, batch in fresh}
+            self._batches |= {_name(b.table, b.sha256 or ""): (seq, b.rows.num_rows) for seq, b in fresh}
             return receipts
 
     def changed(self, after_seq: int) -> pa.Table:
@@ -138,21 +143,19 @@ class DuckStore:
             return cursor.sql(sql, params=values).to_arrow_table()
 
     def _number(self, batches: Sequence[Batch]) -> tuple[list[Receipt], list[tuple[int, Batch]]]:
-        """A receipt for each batch, and those that are new with their numbers, rows typed."""
+        """A receipt for each batch, and those that are new with their numbers."""
         receipts: list[Receipt] = []
-        fresh: list[tuple[int, Batch]] = []
-        known: dict[str, int] = {}
+        fresh: dict[str, tuple[int, Batch]] = {}
         for batch in batches:
-            rows = typed(batch.rows, batch.table)
-            sha256 = batch.sha256 or digest(rows)
-            name = _name(batch.table, sha256)
-            seq = self._batches.get(name) or known.get(name)
-            is_new = seq is None
-            if seq is None:
-                seq = known[name] = len(self._batches) + len(fresh) + 1
-                fresh.append((seq, replace(batch, rows=rows, sha256=sha256)))
-            receipts.append(Receipt(seq, rows.num_rows, is_new, sha256))
-        return receipts, fresh
+            name, sha256 = _name(batch.table, batch.sha256 or ""), batch.sha256 or ""
+            if name in self._batches:
+                receipts.append(Receipt(*self._batches[name], False, sha256))
+            elif name in fresh:
+                receipts.append(Receipt(fresh[name][0], fresh[name][1].rows.num_rows, False, sha256))
+            else:
+                fresh[name] = (self.seq + len(fresh) + 1, batch)
+                receipts.append(Receipt(fresh[name][0], batch.rows.num_rows, True, sha256))
+        return receipts, list(fresh.values())
 
     def _insert(self, table: Source, parts: Sequence[tuple[int, pa.Table]]) -> None:
         rows = pa.concat_tables([part for _, part in parts])
@@ -195,6 +198,11 @@ def _as_rows(fresh: Sequence[tuple[int, Batch]]) -> pa.Table:
             "committed_at": pa.array([now] * len(fresh), pa.timestamp("us")),
         }
     )
+
+
+def _named(batch: Batch) -> Batch:
+    rows = typed(batch.rows, batch.table)
+    return replace(batch, rows=rows, sha256=batch.sha256 or digest(rows))
 
 
 def _name(table: str, sha256: str) -> str:
