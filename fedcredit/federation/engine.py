@@ -8,7 +8,6 @@ model rides on the train message, so a round is one message to each institution.
 from __future__ import annotations
 
 import hashlib
-import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -25,14 +24,13 @@ from numpy.typing import NDArray
 from fedcredit.errors import ConfigError, FederationError
 from fedcredit.evaluation.counts import auc_of_counts
 from fedcredit.federation import checkpoint
-from fedcredit.federation.admission import Admitted, Quarantined, Reference, admit, validation_counts
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import FreeNodes, Member
-from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, EXAMPLES, Task
+from fedcredit.federation.collect import Collector, OpenCollector
+from fedcredit.federation.exchange import Exchange
+from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, Task
 from fedcredit.federation.strategies import restore, strategy_arrays
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,9 @@ def run_rounds(
     # A checkpoint sorts names; some strategies match arrays by their place.
     state = replace(state, arrays={name: state.arrays[name] for name in initial})
     restore(strategy, state.strategy)
-    rounds = _Rounds(grid, strategy, task, plan, members)
+    names = {member.node: member.institution for member in members}
+    exchange = Exchange(grid, names, deadline_seconds=plan.deadline_seconds, poll_seconds=plan.poll_seconds)
+    rounds = _Rounds(exchange, OpenCollector(exchange, members), strategy, task, plan)
     while state.round < plan.rounds and not _is_out_of_patience(state, plan):
         state = rounds.next(state)
         if checkpoints:
@@ -120,29 +120,29 @@ def _is_out_of_patience(state: RunState, plan: RoundPlan) -> bool:
 
 
 class _Rounds:
-    """One run's rounds; holds who is late, everything else is in the state that goes in and comes out."""
+    """One run's rounds; everything is in the state that goes in and comes out, but for who is late."""
 
-    def __init__(self, grid: Grid, strategy: Strategy, task: Task, plan: RoundPlan, members: Sequence[Member]) -> None:
-        self._grid, self._strategy, self._task, self._plan = grid, strategy, task, plan
-        self._names = {member.node: member.institution for member in members}
-        self._rows = {member.institution: member.rows for member in members}
-        self._late: dict[str, int] = {}
+    def __init__(
+        self, exchange: Exchange, collector: Collector, strategy: Strategy, task: Task, plan: RoundPlan
+    ) -> None:
+        self._exchange, self._collector = exchange, collector
+        self._strategy, self._task, self._plan = strategy, task, plan
 
     def next(self, state: RunState) -> RunState:
         """The state after one more round."""
         started = time.perf_counter()
         number = state.round + 1
         incoming = to_record(state.arrays)
-        good, bad, missing = self._collect(self._invite(number, incoming), Reference.of(incoming))
-        if len(good) < self._plan.quorum:
-            reasons = ", ".join(sorted({*bad.values(), *(["deadline"] if missing else [])}))
+        found = self._collector.collect(number, self._invite(number, incoming), incoming)
+        if len(found.institutions) < self._plan.quorum:
+            reasons = ", ".join(sorted({*found.quarantined.values(), *(["deadline"] if found.missing else [])}))
             raise FederationError(
                 f"round {number}",
-                found=f"{len(good)} good replies ({reasons})",
+                found=f"{len(found.institutions)} good replies ({reasons})",
                 expected=f"at least the quorum of {self._plan.quorum}",
                 hint="the reasons' details are in the institutions' own logs; the last checkpoint can be resumed",
             )
-        aggregated, _ = self._strategy.aggregate_train(number, [reply.message for reply in good.values()])
+        aggregated, _ = self._strategy.aggregate_train(number, found.updates)
         if aggregated is None:
             raise FederationError(
                 f"round {number}",
@@ -158,16 +158,16 @@ class _Rounds:
                 expected="finite numbers",
                 hint="a smaller learning rate; the last checkpoint can be resumed",
             )
-        state = _keep_best(state, _auc(good))
+        state = _keep_best(state, auc_of_counts(found.counts) if found.counts is not None else None)
         record = RoundRecord(
             number,
             round(time.perf_counter() - started, 6),
-            list(good),
-            bad,
-            missing,
-            _mean_loss(good),
+            found.institutions,
+            found.quarantined,
+            found.missing,
+            found.loss,
             None,
-            {name: dict(reply.metrics) for name, reply in good.items()},
+            found.per_institution,
         )
         return replace(
             state,
@@ -182,71 +182,24 @@ class _Rounds:
         if self._task.metrics == "none":
             return state
         # One past the last round: a head that stays home is then the one of the last round.
-        config = self._task.as_config(**{"server-round": state.round + 1})
-        record = RecordDict({ARRAYS: to_record(state.arrays), CONFIG: config})
-        self._drop_late()
-        replies, _ = self._exchange([Message(record, node, EVALUATE) for node in self._free()])
-        found = [validation_counts(reply) for _, reply in sorted(replies.items())]
-        counts = [sides for sides in found if sides is not None]
-        state = _keep_best(state, auc_of_counts(np.sum(counts, axis=0)) if counts else None)
+        number = state.round + 1
+        record = RecordDict({ARRAYS: to_record(state.arrays), CONFIG: self._task.as_config(**{"server-round": number})})
+        counts = self._collector.evaluate(number, [Message(record, node, EVALUATE) for node in self._exchange.free()])
+        state = _keep_best(state, auc_of_counts(counts) if counts is not None else None)
         if self._plan.select == "best" and state.best_arrays is not None:
             return replace(state, arrays=state.best_arrays)
         return state
 
     def _invite(self, number: int, incoming: ArrayRecord) -> list[Message]:
         """Flower's strategy chooses among the free nodes and writes the messages."""
-        self._drop_late()
-        free = self._free()  # never fewer than the quorum: whoever gave a good reply in the round before is free
+        free = self._exchange.free()  # never fewer than the quorum: whoever was good in the round before is free
         kept = random.getstate()
         random.seed(f"{self._task.seed}/{number}")  # a strategy that samples does so from Python's generator
         try:
             messages = list(self._strategy.configure_train(number, incoming, self._task.as_config(), FreeNodes(free)))
         finally:
             random.setstate(kept)
-        return sorted(messages, key=lambda message: self._names[message.metadata.dst_node_id])
-
-    def _collect(
-        self, messages: list[Message], reference: Reference
-    ) -> tuple[dict[str, Admitted], dict[str, str], list[str]]:
-        """Good replies by institution, in the order of names (one seed, one aggregate); the others by reason."""
-        replies, missing = self._exchange(messages)
-        for name in missing:
-            log.warning("late: %s sits out until its reply has come", name)
-        good: dict[str, Admitted] = {}
-        bad: dict[str, str] = {}
-        for name in sorted(replies):
-            outcome = admit(replies[name], reference, most_examples=self._rows[name])
-            if isinstance(outcome, Quarantined):
-                bad[name] = outcome.reason
-                log.warning("quarantined: %s, %s", name, outcome.reason)
-            else:
-                good[name] = outcome
-        return good, bad, missing
-
-    def _exchange(self, messages: list[Message]) -> tuple[dict[str, Message], list[str]]:
-        pushed = list(self._grid.push_messages(messages))
-        waiting = {key: message.metadata.dst_node_id for key, message in zip(pushed, messages, strict=True)}
-        give_up = time.monotonic() + self._plan.deadline_seconds
-        replies: dict[str, Message] = {}
-        while waiting:
-            for reply in self._grid.pull_messages(list(waiting)):
-                # Not src_node_id: an error for a dead node comes from the SuperLink.
-                replies[self._names[waiting.pop(reply.metadata.reply_to_message_id)]] = reply
-            if not waiting or time.monotonic() > give_up:
-                break
-            time.sleep(self._plan.poll_seconds)
-        self._late.update(waiting)
-        return replies, sorted(self._names[node] for node in waiting.values())
-
-    def _free(self) -> list[int]:
-        late = set(self._late.values())
-        return [node for node in self._names if node not in late]
-
-    def _drop_late(self) -> None:
-        """Throw late replies away; their senders are free again."""
-        if self._late:
-            for reply in self._grid.pull_messages(list(self._late)):
-                self._late.pop(reply.metadata.reply_to_message_id, None)
+        return sorted(messages, key=lambda message: self._exchange.names[message.metadata.dst_node_id])
 
 
 def _keep_best(state: RunState, auc: float | None) -> RunState:
@@ -258,18 +211,6 @@ def _keep_best(state: RunState, auc: float | None) -> RunState:
     if state.best_auc is None or auc > state.best_auc:
         return replace(state, best_auc=auc, best_round=state.round, best_arrays=state.arrays)
     return state
-
-
-def _auc(good: dict[str, Admitted]) -> float | None:
-    counts = [reply.counts for reply in good.values() if reply.counts is not None]
-    return auc_of_counts(np.sum(counts, axis=0)) if counts else None
-
-
-def _mean_loss(good: dict[str, Admitted]) -> float | None:
-    if any("loss" not in reply.metrics for reply in good.values()):
-        return None  # under privacy a loss would be a release of its own
-    examples = np.array([reply.metrics[EXAMPLES] for reply in good.values()])
-    return float((examples * [reply.metrics["loss"] for reply in good.values()]).sum() / examples.sum())
 
 
 def to_record(arrays: Arrays) -> ArrayRecord:
