@@ -1,0 +1,96 @@
+"""A noise for the sum becomes each institution's share of it, so that only the sum is private and needs to be.
+
+Against whom: epsilon holds against the platform together with `colluders` institutions that tell it their updates and
+their noise, once at most `dropouts` of the others have vanished. So the shares of n - c - d institutions make up the
+whole noise. Against one that sees a single update without its mask, it does not hold: this noise is for masked sums.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.errors import ConfigError
+from fedcredit.privacy.discrete import DRAW_ERROR, Uniform, discrete_gaussian
+
+# Total variation between a discrete Gaussian and a rounded continuous one is below this over sigma^2.
+ROUNDED_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Who shares the noise: `institutions` in the sum, of which some may collude and some may drop out.
+
+    >>> Crowd.of(10), Crowd.of(10).honest
+    (Crowd(institutions=10, colluders=3, dropouts=0), 7)
+    """
+
+    institutions: int
+    colluders: int
+    dropouts: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.colluders, self.dropouts) < 0 or self.honest < 2:
+            raise ConfigError(
+                "privacy.noise",
+                found=f"{self.institutions} institutions, {self.colluders} colluding, {self.dropouts} dropping out",
+                expected="at least 2 others whose noise counts",
+                hint="noise: local needs no others",
+            )
+
+    @staticmethod
+    def of(institutions: int, *, dropouts: int = 0) -> Crowd:
+        """The default: a third of the institutions may collude."""
+        return Crowd(institutions, institutions // 3, dropouts)
+
+    @property
+    def honest(self) -> int:
+        """How many shares the whole noise is made of."""
+        return self.institutions - self.colluders - self.dropouts
+
+    def noise_of(self, survivors: int, *, noise_multiplier: float) -> float:
+        """The noise multiplier of a sum in which that many institutions are left: more than planned if more are.
+
+        >>> Crowd(10, colluders=3, dropouts=3).noise_of(10, noise_multiplier=2.0).__round__(3)
+        2.646
+        """
+        if survivors < self.institutions - self.dropouts:
+            raise ConfigError(
+                "survivors", found=str(survivors), expected=f"{self.institutions - self.dropouts} or more"
+            )
+        return noise_multiplier * math.sqrt((survivors - self.colluders) / self.honest)
+
+
+def sensitivity(*, clip: float, scale: float, dimension: int) -> float:
+    """How far one company moves an institution's whole-number sum: its clip, and a step of rounding in every entry."""
+    return clip * scale + math.sqrt(dimension)
+
+
+def noise_share(
+    dimension: int, *, noise_multiplier: float, clip: float, scale: float, crowd: Crowd, uniform: Uniform
+) -> NDArray[np.int64]:
+    """One institution's noise for its sum of clipped gradients, in steps of 1 / scale, (dimension,)."""
+    whole = noise_multiplier * sensitivity(clip=clip, scale=scale, dimension=dimension)
+    return discrete_gaussian(dimension, sigma=whole / math.sqrt(crowd.honest), uniform=uniform)
+
+
+def delta_slack(
+    dimension: int, *, noise_multiplier: float, clip: float, scale: float, crowd: Crowd, epsilon: float, steps: int
+) -> float:
+    """What has to be taken off delta for noise of whole numbers to be accounted as continuous Gaussian noise.
+
+    The shares add up to a discrete Gaussian (see discrete.py), within ROUNDED_ERROR / sigma^2 an entry of a rounded
+    one, and rounding what is private already costs nothing. A total variation of t costs (1 + e^epsilon) t.
+
+    >>> slack = delta_slack(
+    ...     5000, noise_multiplier=6.0, clip=1.0, scale=2.0**20, crowd=Crowd.of(5), epsilon=3.0, steps=100
+    ... )
+    >>> slack < 1e-6
+    True
+    """
+    whole = noise_multiplier * sensitivity(clip=clip, scale=scale, dimension=dimension)
+    apart = ROUNDED_ERROR / whole**2 + crowd.institutions * DRAW_ERROR
+    return (1 + math.exp(epsilon)) * steps * dimension * apart
