@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.folder import RunFolder, read_settings
-from experiments.units import Unit, metrics_under_privacy, study_epsilon
+from experiments.units import Unit, metrics_under_privacy, noise_of, study_epsilon
 from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
 from fedcredit.evaluation.gain import Gain, gains
@@ -172,11 +172,12 @@ def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str
     found = []
     private = {unit: max(fact["epsilon"].values()) for unit, fact in facts.items() if fact["epsilon"]}
     for epsilon in (e for e in settings.privacy.epsilons if e is not None):
-        runs = [spent for unit, spent in private.items() if unit.arm == "federated" and unit.epsilon == epsilon]
-        if runs:
+        of_target = {u: spent for u, spent in private.items() if u.arm == "federated" and u.epsilon == epsilon}
+        for noise in sorted({noise_of(unit, settings) for unit in of_target}):
+            runs = [spent for unit, spent in of_target.items() if noise_of(unit, settings) == noise]
             found.append(
                 f"Target epsilon {epsilon:g}: one federated run spent at most {max(runs):.3f} at each institution "
-                "(company-level, local noise, PRV accountant over all its rounds)."
+                f"(company-level, {noise} noise, PRV accountant over all its rounds)."
             )
     if private:
         found.append(

@@ -21,7 +21,8 @@ from torch import nn
 from clients.app import app as client_app
 from clients.institution import NODES_FILE
 from experiments.alone import Predict, best_alone
-from experiments.units import Unit, metrics_under_privacy
+from experiments.trust import masking_of
+from experiments.units import Unit, metrics_under_privacy, noise_of
 from experiments.workplace import POOLED, Workplace
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError
@@ -92,7 +93,17 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
         delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
-        privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
+        is_shared = unit.arm == "federated"  # an institution alone has nobody to share a noise with
+        privacy = PrivacyTerms(
+            unit.epsilon,
+            delta,
+            recipe.clip,
+            recipe.sample_rate,
+            recipe.steps,
+            recipe.rounds,
+            noise=recipe.noise if is_shared else "local",
+            dropouts=recipe.dropouts if is_shared else 0,
+        )
     return Task(
         run=unit.name,
         model=(recipe.model or settings.model).resolved(rows.features),
@@ -105,6 +116,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         personal=recipe.personal,
         personal_mu=recipe.personal_mu,
         metrics="exact" if privacy is None else metrics_under_privacy(settings),
+        masking=masking_of(settings, recipe, members=members, seed=unit.seed) if unit.arm == "federated" else None,
     )
 
 
@@ -247,7 +259,7 @@ def _predictions(
         "model_institution": owner if owner is not None else unit.institution,
         "left_out": unit.left_out,
         "epsilon": np.nan if unit.epsilon is None else unit.epsilon,
-        "noise": "none" if unit.epsilon is None else "central" if unit.arm == "pooled" else "local",
+        "noise": noise_of(unit, settings),
         "seed": unit.seed,
     }
     frame = {

@@ -78,3 +78,12 @@ def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumb
 def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:
     """Exact ones only where the rows are public or synthetic, whatever was asked."""
     return "none" if settings.data.name == "table" else settings.privacy.metrics
+
+
+def noise_of(unit: Unit, settings: StudySettings) -> str:
+    """Where the unit's noise is added; a pooled table is one institution's, whose noise is that of a trusted centre."""
+    if unit.epsilon is None:
+        return "none"
+    if unit.arm != "federated":
+        return "central" if unit.arm == "pooled" else "local"
+    return settings.recipe_for(unit.arm, is_private=True, method=unit.method).noise

@@ -82,8 +82,9 @@ class PartitionSettings:
 @dataclass(frozen=True)
 class Recipe:
     """How one arm trains. `strategy` is a constructor of flwr.serverapp.strategy in YAML; clip, sample_rate and steps
-    count under privacy only; `personal` fine-tunes the final model at each institution; `model` is another than the
-    study's.
+    count under privacy only, as does noise: `distributed` noises the masked sum instead of each update, and bears
+    `dropouts` institutions that vanish; `personal` fine-tunes the final model at each institution; `model` is another
+    than the study's.
     """
 
     method: str = "fedavg"
@@ -96,6 +97,8 @@ class Recipe:
     clip: float = 1.0
     sample_rate: float = 0.1
     steps: int = 1
+    noise: Literal["local", "distributed"] = "local"
+    dropouts: int = 0
     personal: LocalSettings | None = None
     personal_mu: float = 0.0
     model: ModelSettings | None = None
@@ -113,9 +116,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FederationSettings:
-    """How rounds are held; a quorum of null is a majority of the institutions."""
+    """How rounds are held; a quorum of null is a majority of the institutions.
+
+    trust_mode: the platform sees one `masked` sum, sums of `bucketed` institutions (at least `bucket` each) that a
+    robust strategy compares, or every update in the `open`. Null masks where it can: four institutions or more, and a
+    strategy that only averages. update_limit: the largest number that a masked update may hold.
+    """
 
     engine: Literal["inprocess", "ray", "superlink"] = "inprocess"
+    trust_mode: Literal["masked", "bucketed", "open"] | None = None
+    bucket: int = 4
+    update_limit: float = 16.0
     quorum: int | None = None
     deadline_seconds: float = 3600.0
     wait_seconds: float = 600.0

@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord
 from fedcredit.errors import ConfigError
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.train import LocalSettings
+from fedcredit.privacy.distributed import Crowd
 from fedcredit.strict import build
 
 # Message types; Flower accepts "<train|evaluate|query>" and "<...>.<action>".
@@ -41,6 +42,9 @@ MAX_NOISY_STEPS = 100_000
 MAX_ROUND = 100_000
 MAX_LOCAL_STEPS = 1_000_000
 MAX_RUN_NAME = 120
+MIN_SUM = 4  # institutions in a masked sum: of three, two that talk would know the third's update
+MAX_SUM = 1000
+UPDATE_LIMITS = (1e-3, 1e6)
 SCORE_BINS = 512  # bins of the score histograms that carry the validation AUC; error of the AUC below 1e-3
 
 
@@ -49,7 +53,9 @@ class PrivacyTerms:
     """What an institution must do before an update leaves: clip each company, sample companies, add noise.
 
     epsilon and delta cover the whole planned run of `rounds` x `steps` noisy steps at one institution; the
-    institution solves its own noise multiplier from them and keeps its own accountant.
+    institution solves its own noise multiplier from them and keeps its own accountant. noise: `local` makes each update
+    private by itself; `distributed` makes the masked sum private, with a share of its noise from each institution (see
+    privacy/distributed.py), at most `dropouts` of which may be missing.
     """
 
     epsilon: float
@@ -58,6 +64,8 @@ class PrivacyTerms:
     sample_rate: float
     steps: int
     rounds: int
+    noise: Literal["local", "distributed"] = "local"
+    dropouts: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in PRIVACY_LIMITS.items():
@@ -67,6 +75,34 @@ class PrivacyTerms:
         if self.steps < 1 or self.rounds < 1 or self.steps * self.rounds > MAX_NOISY_STEPS:
             found, most = f"{self.steps} x {self.rounds}", f"at least 1 x 1, at most {MAX_NOISY_STEPS} in all"
             raise ConfigError("privacy.steps", found=found, expected=most)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Whose updates the platform sees only as a sum.
+
+    groups: the institutions of each sum, by name: one group, or several buckets for a strategy that is robust against
+    some of them. limit: the largest number that an update may hold; a larger one is refused, never wrapped around.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    limit: float
+
+    def __post_init__(self) -> None:
+        names = [name for group in self.groups for name in group]
+        if not self.groups or any(not MIN_SUM <= len(group) <= MAX_SUM for group in self.groups):
+            sizes = ", ".join(str(len(group)) for group in self.groups) or "none"
+            hint = "of fewer, those that talk to each other would know the rest"
+            raise ConfigError("masking.groups", found=sizes, expected=f"{MIN_SUM} institutions or more each", hint=hint)
+        if len(set(names)) < len(names):
+            raise ConfigError("masking.groups", found="one institution twice", expected="each once")
+        if not UPDATE_LIMITS[0] <= self.limit <= UPDATE_LIMITS[1]:
+            expected = f"{UPDATE_LIMITS[0]:g} to {UPDATE_LIMITS[1]:g}"
+            raise ConfigError("masking.limit", found=repr(self.limit), expected=expected)
+
+    def group_of(self, institution: str) -> tuple[str, ...] | None:
+        """The group that the institution is in."""
+        return next((group for group in self.groups if institution in group), None)
 
 
 @dataclass(frozen=True)
@@ -92,6 +128,7 @@ class Task:
     personal: LocalSettings | None = None
     personal_mu: float = 0.0
     metrics: Literal["exact", "none"] = "exact"
+    masking: Masking | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -119,8 +156,22 @@ class Task:
                 expected="all",
                 hint="all its weights are in the head, so nothing would travel; take an mlp or an lstm",
             )
+        if self.privacy is not None and self.privacy.noise == "distributed":
+            self._check_distributed(self.privacy)
         if not 0.0 <= self.personal_mu < float("inf"):
             raise ConfigError("task.personal_mu", found=str(self.personal_mu), expected="a number, 0 or more")
+
+    def _check_distributed(self, terms: PrivacyTerms) -> None:
+        """A sum of gradients is what distributed noise is for: one plain step a round, under masks."""
+        if self.masking is None or len(self.masking.groups) != 1:
+            raise ConfigError("privacy.noise", found="distributed without one masked sum", expected="masking, or local")
+        Crowd.of(len(self.masking.groups[0]), dropouts=terms.dropouts)
+        local = self.local
+        if terms.steps != 1 or local.optimizer != "sgd" or local.momentum or local.weight_decay or self.share != "all":
+            found = f"{terms.steps} steps of {local.optimizer}, momentum {local.momentum:g}, share {self.share}"
+            expected = "one step of plain sgd on all weights"
+            hint = "several local steps have no stated argument for noise in the sum; take noise: local"
+            raise ConfigError("privacy.noise", found=found, expected=expected, hint=hint)
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys: equal tasks give equal bytes."""

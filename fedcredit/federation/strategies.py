@@ -1,4 +1,4 @@
-"""A Flower strategy's own arrays (momenta and the like), out to a checkpoint and back, so that a run can resume."""
+"""What a Flower strategy carries from round to round, out to a checkpoint and back; and what it needs to see."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 # Set afresh by `configure_train` in every round.
 _PER_ROUND = {"current_arrays", "current_arrayrecord"}
+
+# These use the weighted mean of the updates and nothing else of them, so a masked sum is enough.
+AVERAGING = {"FedAvg", "FedAvgM", "FedProx", "FedAdam", "FedAdagrad", "FedYogi"}
 
 
 def strategy_arrays(strategy: Strategy) -> dict[str, NDArray[Any]]:
