@@ -60,11 +60,11 @@ def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumb
     for epsilon in settings.privacy.epsilons:
         for seed in settings.seeds:
             if "federated" in settings.arms:
-                found += [Unit("federated", method, "", "", epsilon, seed) for method in settings.methods]
+                found += [Unit("federated", method, "", "", epsilon, seed) for method in _methods(settings, epsilon)]
             if "federated" in settings.arms and settings.leave_one_out:
                 found += [Unit("federated", settings.methods[0], "", name, epsilon, seed) for name in institutions]
             if "pooled" in settings.arms:
-                found.append(Unit("pooled", "pooled", "", "", epsilon, seed))
+                found += [Unit("pooled", method, "", "", epsilon, seed) for method in settings.pooled_methods]
             if "local" in settings.arms:
                 found += [Unit("local", "local", name, "", epsilon, seed) for name in institutions]
     # What an institution can do alone needs no noise: its rows and its model stay at home.
@@ -73,6 +73,15 @@ def units_of(settings: StudySettings, institutions: Sequence[str], *, has_incumb
     if "incumbent" in settings.arms and has_incumbent:
         found += [Unit("incumbent", "incumbent", name, "", None, settings.seeds[0]) for name in institutions]
     return found
+
+
+def _methods(settings: StudySettings, epsilon: float | None) -> list[str]:
+    """The methods that differ at this epsilon: without privacy, who adds the noise makes no difference."""
+    if epsilon is not None:
+        return list(settings.methods)
+    recipes = {m: settings.recipe_for("federated", is_private=False, method=m) for m in settings.methods}
+    plain = [method for method, recipe in recipes.items() if recipe.noise == "local"]
+    return plain or list(settings.methods)
 
 
 def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:

@@ -91,7 +91,7 @@ def _check(settings: StudySettings) -> None:
                 raise ConfigError(
                     f"recipes.{arm}", found="a proximal term under privacy", expected="a strategy without one"
                 )
-    named = {*settings.methods, "local", "federated", "pooled"}
+    named = {*settings.methods, *settings.pooled_methods, "local", "federated", "pooled"}
     for key in settings.recipes:
         if key.removesuffix("_private") not in named:
             expected = ", ".join(sorted(named)) + ", each also with _private"

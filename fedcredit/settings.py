@@ -187,13 +187,17 @@ class TrackingSettings:
 
 @dataclass(frozen=True)
 class StudySettings:
-    """One study. `recipes` holds what differs from `recipe`, by arm ("local"), "<arm>_private" or name of a method."""
+    """One study. `recipes` holds what differs from `recipe`, by arm ("local"), "<arm>_private" or name of a method.
+
+    `methods` are ways of federating, `pooled_methods` ways of training on the pooled table.
+    """
 
     study: str = "study"
     question: str = ""
     seeds: tuple[int, ...] = (0, 1, 2)
     arms: tuple[Arm, ...] = ("local", "best_alone", "federated", "pooled")
     methods: tuple[str, ...] = ("federated",)
+    pooled_methods: tuple[str, ...] = ("pooled",)
     leave_one_out: bool = False
     runs: str = "runs"
     resume: str | None = None
@@ -210,7 +214,7 @@ class StudySettings:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     targets: tuple[Mapping[str, Any], ...] = ()
 
-    def recipe_for(self, arm: str, *, is_private: bool, method: str = "federated") -> Recipe:
+    def recipe_for(self, arm: str, *, is_private: bool, method: str = "") -> Recipe:
         """The recipe of one arm: the base, then what `recipes` says of the arm, its private form and the method.
 
         >>> settings = StudySettings(recipes={"local": {"rounds": 3}, "local_private": {"local": {"lr": 0.5}}})
@@ -219,7 +223,7 @@ class StudySettings:
         (3, 0.5, 64)
         """
         raw: dict[str, Any] = asdict(self.recipe)
-        for key in dict.fromkeys((arm, *([method] if arm == "federated" else []))):
+        for key in dict.fromkeys((arm, *([method] if method and arm in ("federated", "pooled") else []))):
             raw = _merge(raw, self.recipes.get(key, {}))
             if is_private:
                 raw = _merge(raw, self.recipes.get(f"{key}_private", {}))
