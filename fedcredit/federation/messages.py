@@ -23,12 +23,23 @@ PERSONALISE = "train.personalise"
 EVALUATE = "evaluate"
 DESCRIBE = "query.describe"
 SPENT = "query.spent"
+# Masked sums (privacy/secagg): three messages once a run, then shares, the masked update, and two to open the sum.
+KEYS = "query.keys"
+AGREE = "query.agree"
+CONFIRM = "query.confirm"
+SHARES = "query.shares"
+MASKED = "train.masked"
+SURVIVORS = "query.survivors"
+UNMASK = "query.unmask"
 
 # Record names and keys: Flower's defaults where it has one.
 ARRAYS = "arrays"
 METRICS = "metrics"
 CONFIG = "config"
 EXAMPLES = "num-examples"
+SECAGG = "secagg"  # a message of the masking protocol, in the config record
+DEAL = "secagg-deal"  # the shares of the next round, beside a masked update
+WORDS = "masked"  # the masked vector, in the arrays record
 
 MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
 MAX_PERIODS = MAX_WIDTH = 1024  # a larger model would only be asked for to exhaust an institution's memory

@@ -123,6 +123,9 @@ def _check_value(where: str, value: Any, rule: Rule, node: Node) -> None:
             raise _refused(where, found="another value", expected="the node's own constant")
         if rule.words:
             _check_words(where, str(value), node)
+    elif rule.sealed is not None:
+        if type(value) is not bytes or len(value) > rule.sealed:
+            raise _refused(where, found="another value", expected=f"at most {rule.sealed} bytes of the protocol")
     elif rule.one_of:
         if type(value) is not int or value not in rule.one_of:
             raise _refused(where, found="another value", expected=f"one of {rule.one_of}")
@@ -163,7 +166,7 @@ def _check_arrays(where: str, arrays: Mapping[str, Any], node: Node) -> None:
 def _unknown(contract: Contract, records: Records) -> Iterator[tuple[str, Any]]:
     for name, rules in contract.records.items():
         for key, value in records[name].items():
-            if rules[key].equals is None and rules[key].length is None:
+            if rules[key].equals is None and rules[key].length is None and rules[key].sealed is None:
                 yield f"{name}.{key}", value
 
 
