@@ -1,0 +1,207 @@
+"""An institution's side of a round: a state and a message become the next state and the next message.
+
+What leaves here and why it may:
+- a masked vector, of a (round, attempt) that was dealt for, once;
+- one signature over one survivor set that contains us, with our own upload and our own context in it;
+- after at least t signatures on that same set: for each member of the cohort a share of b *or* of k, never both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+
+from fedcredit.privacy.secagg.client_setup import require_enough
+from fedcredit.privacy.secagg.context import (
+    Context,
+    RoundId,
+    base_seed,
+    pair_mask_seed,
+    self_mask_seed,
+    statement,
+)
+from fedcredit.privacy.secagg.differencing import require_apart
+from fedcredit.privacy.secagg.encoding import Words
+from fedcredit.privacy.secagg.masks import add_mask, remove_mask
+from fedcredit.privacy.secagg.member import Member
+from fedcredit.privacy.secagg.messages import (
+    Deal,
+    Release,
+    RoundStart,
+    SignatureSet,
+    SurvivorSet,
+    SurvivorSignature,
+    UploadHeader,
+)
+from fedcredit.privacy.secagg.refusals import (
+    ContextRefused,
+    EncodingRefused,
+    SharesRefused,
+    SurvivorsRefused,
+)
+from fedcredit.privacy.secagg.sealing import seal, unseal, wrap
+from fedcredit.privacy.secagg.states import Dealt, Paired, SurvivorsSigned, Uploaded
+from fedcredit.privacy.shamir import commitment, split
+from fedcredit.trust.keys import transcript
+
+SELF, KEY = b"b", b"k"  # which of a dealer's two secrets
+
+
+def share_commitment(share: bytes, *, at: RoundId, dealer: int, holder: int, which: bytes) -> bytes:
+    """The dealer's commitment to one share: for this holder, of this secret, in this (round, attempt)."""
+    who = (dealer.to_bytes(2, "big"), holder.to_bytes(2, "big"))
+    return commitment(share, context=transcript(b"share", which, at.to_bytes(), *who))
+
+
+def secret_commitment(secret: bytes, *, at: RoundId, dealer: int, which: bytes) -> bytes:
+    """The dealer's commitment to b or k itself, so that shares of no one secret are known as the dealer's fault."""
+    return commitment(secret, context=transcript(b"secret", which, at.to_bytes(), dealer.to_bytes(2, "big")))
+
+
+def deal(me: Member, paired: Paired, at: RoundId) -> tuple[Dealt, Deal]:
+    """Fresh b and k, shared among all of the run; the base seeds with all peers, wrapped under k."""
+    b, k = secrets.token_bytes(32), secrets.token_bytes(32)
+    holders = sorted([*paired.secrets, me.index])
+    threshold = me.plan.roster.threshold
+    of_b, of_k = (split(value, threshold=threshold, holders=[index + 1 for index in holders]) for value in (b, k))
+    shares = {index: (of_b[index + 1], of_k[index + 1]) for index in holders}
+    sealed = {
+        peer: seal(shares[peer], secret=secret, at=at, dealer=me.index, holder=peer)
+        for peer, secret in paired.secrets.items()
+    }
+    commitments = {
+        holder: (
+            share_commitment(pair[0], at=at, dealer=me.index, holder=holder, which=SELF),
+            share_commitment(pair[1], at=at, dealer=me.index, holder=holder, which=KEY),
+        )
+        for holder, pair in shares.items()
+    }
+    committed = tuple(secret_commitment(s, at=at, dealer=me.index, which=w) for s, w in ((b, SELF), (k, KEY)))
+    seeds = {peer: base_seed(secret, at) for peer, secret in paired.secrets.items()}
+    wrapped = wrap(seeds, key=k, at=at, dealer=me.index)
+    message = Deal(
+        at.plan, at.round, at.attempt, me.index, sealed, commitments, (committed[0], committed[1]), wrapped
+    ).signed(me.identity)
+    return Dealt(b, shares[me.index]), message
+
+
+def require_start(me: Member, paired: Paired, start: RoundStart) -> None:
+    """Return if we may take part in this round: we are in its cohort, it is large enough, all of it is paired with us."""
+    me.plan.require(start.plan)
+    require_enough(me, len(start.cohort), where="secagg cohort")
+    others = set(start.cohort) - {me.index}
+    if me.index not in start.cohort or not others <= set(paired.secrets):
+        raise SurvivorsRefused(
+            "secagg cohort", found="a cohort without us, or with a stranger", expected="set-up peers"
+        )
+    if set(start.sealed) != others or set(start.commitments) != others:
+        raise SharesRefused("secagg cohort", found="shares of other members", expected="one of each of the cohort")
+
+
+def require_cohort_apart(me: Member, cohort: Iterable[int], *, signed: list[frozenset[str]]) -> None:
+    """Return if a sum over this set, beside those signed over the same model, isolates nobody."""
+    require_apart(me.plan.roster.named(cohort), signed)
+
+
+def open_shares(me: Member, paired: Paired, start: RoundStart) -> dict[int, tuple[bytes, bytes]]:
+    """What every other member of the cohort dealt to us. Raises SharesRefused if one does not open or was not committed to."""
+    at, shares = RoundId(start.plan, start.round, start.attempt), {}
+    for dealer, sealed in start.sealed.items():
+        pair = unseal(sealed, secret=paired.secrets[dealer], at=at, dealer=dealer, holder=me.index)
+        found = tuple(
+            share_commitment(share, at=at, dealer=dealer, holder=me.index, which=which)
+            for share, which in zip(pair, (SELF, KEY), strict=True)
+        )
+        if found != start.commitments[dealer]:
+            raise SharesRefused(
+                f"secagg shares of {me.plan.roster.names[dealer]!r}",
+                found="another share",
+                expected="the committed one",
+            )
+        shares[dealer] = pair
+    return shares
+
+
+def masked(me: Member, paired: Paired, dealt: Dealt, *, context: Context, encoded: Words) -> Words:
+    """The encoded update plus our own mask, plus a mask with each later and minus one with each earlier member."""
+    if encoded.dtype != me.plan.encoding.dtype or encoded.shape != (me.plan.encoding.length,):
+        raise EncodingRefused(
+            "update", found=f"{encoded.dtype} {encoded.shape}", expected="what the plan's encoding makes"
+        )
+    words, digest = encoded.copy(), context.digest()
+    add_mask(words, self_mask_seed(dealt.b, digest))
+    for peer in context.cohort:
+        if peer != me.index:
+            seed = pair_mask_seed(base_seed(paired.secrets[peer], context.at), digest)
+            (add_mask if me.index < peer else remove_mask)(words, seed)
+    return words
+
+
+def payload_digest(words: Words) -> bytes:
+    """SHA-256 of the masked vector, little-endian words."""
+    return hashlib.sha256(words.astype(words.dtype.newbyteorder("<"), copy=False).data).digest()
+
+
+def upload(
+    me: Member, paired: Paired, dealt: Dealt, *, start: RoundStart, context: Context, encoded: Words
+) -> tuple[Uploaded, UploadHeader, Words]:
+    """The masked update with a signed header, and the shares that we hold from now on."""
+    shares = {me.index: dealt.own, **open_shares(me, paired, start)}
+    words = masked(me, paired, dealt, context=context, encoded=encoded)
+    digest, payload = context.digest(), payload_digest(words)
+    at = context.at
+    header = UploadHeader(at.plan, at.round, at.attempt, me.index, digest, payload).signed(me.identity)
+    return Uploaded(digest, context.model_sha256, payload, context.cohort, shares), header, words
+
+
+def sign_survivors(me: Member, state: Uploaded, chosen: SurvivorSet) -> tuple[SurvivorsSigned, SurvivorSignature]:
+    """Our signature on this set. Raises ContextRefused, SurvivorsRefused or TooFewRefused if it is not one to sign."""
+    me.plan.require(chosen.plan)
+    require_enough(me, len(chosen.payloads), where="secagg survivors")
+    if chosen.context != state.context:
+        raise ContextRefused(
+            "secagg survivors",
+            found="a set over another model, other settings or another cohort than we were given",
+            expected="the same for all",
+        )
+    if not set(chosen.payloads) <= set(state.cohort):
+        raise SurvivorsRefused("secagg survivors", found="somebody outside of the cohort", expected="members of it")
+    if chosen.payloads.get(me.index) != state.payload:
+        raise SurvivorsRefused("secagg survivors", found="a set without the upload we sent", expected="it among them")
+    said = statement(state.context, chosen.payloads)
+    message = SurvivorSignature(chosen.plan, chosen.round, chosen.attempt, me.index, said).signed(me.identity)
+    return SurvivorsSigned(said, tuple(chosen.payloads), state.cohort, state.shares), message
+
+
+def require_quorum(me: Member, state: SurvivorsSigned, given: SignatureSet) -> None:
+    """Return if at least t survivors signed the very set that we did. Raises SurvivorsRefused otherwise.
+
+    One signature that does not verify is a lying server, since an honest one checks them first. The first t in order
+    are enough: more would prove nothing further.
+    """
+    me.plan.require(given.plan)
+    at = (given.plan, given.round, given.attempt)
+    threshold, found = me.plan.roster.threshold, 1  # ours
+    for signer, signature in given.signatures.items():
+        if found >= threshold:
+            break
+        if signer == me.index:
+            continue
+        if signer not in state.survivors:
+            raise SurvivorsRefused(
+                "secagg signatures", found="one of somebody who is no survivor", expected="survivors'"
+            )
+        SurvivorSignature(*at, signer, state.statement, signature).verify(me.plan)
+        found += 1
+    if found < threshold:
+        raise SurvivorsRefused("secagg signatures", found=f"{found} on this set", expected=f"at least {threshold}")
+
+
+def release(me: Member, state: SurvivorsSigned, given: SignatureSet) -> Release:
+    """Our shares of b of the survivors and of k of the others of the cohort: one of each, never both."""
+    require_quorum(me, state, given)
+    gone = set(state.cohort) - set(state.survivors)
+    self_shares = {index: state.shares[index][0] for index in state.survivors}
+    key_shares = {index: state.shares[index][1] for index in sorted(gone)}
+    return Release(given.plan, given.round, given.attempt, me.index, self_shares, key_shares).signed(me.identity)

@@ -1,0 +1,150 @@
+"""What an institution has done in a run becomes rows on its disk, before any message about it leaves.
+
+This is the only file of the room that touches a disk. A stage is a compare-and-set: of two processes, or of a process
+and its restarted self, one gets to deal, upload, sign or release, and the other is refused. The file holds the pair
+secrets and the open rounds' shares: mode 0600, or refused; states are overwritten as a round moves on, and SQLite zeroes what it deletes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedcredit.privacy.secagg.context import RoundId
+from fedcredit.privacy.secagg.differencing import require_apart
+from fedcredit.privacy.secagg.refusals import StageRefused
+from fedcredit.trust.keys import require_private
+
+TABLES = """
+create table if not exists run (plan blob primary key, stage text not null, state blob not null);
+create table if not exists round (plan blob, round integer, attempt integer, stage text not null, state blob not null,
+    primary key (plan, round, attempt));
+create table if not exists signed (model blob not null, survivors text not null, plan blob, round integer,
+    attempt integer, primary key (plan, round, attempt));
+"""
+CLOSED = "closed"
+
+
+class Store:
+    """The write-ahead record of one institution: a SQLite file of mode 0600, or memory for a simulation."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open or make it. Raises KeyFileRefused if others than the owner may read the file."""
+        if path is not None:
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # SQLite gives its side files the same mode
+            require_private(path)
+        # Transactions are explicit below; the lock lets a worker's threads share one connection.
+        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
+        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "busy_timeout=10000"):
+            self._connection.execute(f"pragma {pragma}")
+        self._connection.executescript(TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that is on disk when it ends, or has not happened."""
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
+
+    def run(self, plan: bytes, *, stage: str) -> bytes:
+        """The state of a run that is at this stage. Raises StageRefused if it is at another one."""
+        row = self._one("select stage, state from run where plan = ?", (plan,))
+        return _at_stage(row, stage, "set-up")
+
+    def advance_run(self, plan: bytes, *, before: str | None, after: str, state: bytes) -> None:
+        """Move a run from one stage to the next, once. Raises StageRefused if it is not at `before`."""
+        with self._transaction() as db:
+            if before is None:
+                done = db.execute("insert or ignore into run values (?, ?, ?)", (plan, after, state))
+            else:
+                change = "update run set stage = ?, state = ? where plan = ? and stage = ?"
+                done = db.execute(change, (after, state, plan, before))
+            _require_one(done.rowcount, after)
+
+    def round(self, at: RoundId, *, stage: str) -> bytes:
+        """The state of a (round, attempt) that is at this stage. Raises StageRefused if it is at another one."""
+        key = (at.plan, at.round, at.attempt)
+        row = self._one("select stage, state from round where plan = ? and round = ? and attempt = ?", key)
+        return _at_stage(row, stage, f"round {at.round}, attempt {at.attempt}")
+
+    def advance(
+        self,
+        at: RoundId,
+        *,
+        before: str | None,
+        after: str,
+        state: bytes,
+        signed: tuple[bytes, frozenset[str]] | None = None,
+    ) -> None:
+        """Move a (round, attempt) to its next stage, once, with the (model, survivor set) that it signs if any.
+
+        Raises StageRefused if it is not at `before`, DifferencingRefused if the set beside those signed over the same
+        model isolates an institution: looked up in the same transaction, so that two processes cannot sign past each other.
+        """
+        key = (at.plan, at.round, at.attempt)
+        with self._transaction() as db:
+            if before is None:
+                done = db.execute("insert or ignore into round values (?, ?, ?, ?, ?)", (*key, after, state))
+            else:
+                change = (
+                    "update round set stage = ?, state = ? where plan = ? and round = ? and attempt = ? and stage = ?"
+                )
+                done = db.execute(change, (after, state, *key, before))
+            _require_one(done.rowcount, after)
+            if signed is not None:
+                model, survivors = signed
+                require_apart(survivors, _sets(db, model))
+                db.execute("insert into signed values (?, ?, ?, ?, ?)", (model, json.dumps(sorted(survivors)), *key))
+
+    def close_rounds(self, at: RoundId) -> None:
+        """Forget the secrets of every attempt at rounds up to this one; that they were used stays known."""
+        change = "update round set stage = ?, state = x'' where plan = ? and round <= ? and stage <> ?"
+        with self._transaction() as db:
+            db.execute(change, (CLOSED, at.plan, at.round, CLOSED))
+
+    def signed_sets(self, model: bytes) -> list[frozenset[str]]:
+        """Every survivor set ever signed over this global model, in any round and run of this store."""
+        with self._lock:
+            return _sets(self._connection, model)
+
+    def _one(self, query: str, key: tuple[bytes | int, ...]) -> tuple[str, bytes] | None:
+        with self._lock:
+            row: tuple[str, bytes] | None = self._connection.execute(query, key).fetchone()
+        return row
+
+
+def _sets(db: sqlite3.Connection, model: bytes) -> list[frozenset[str]]:
+    rows = db.execute("select survivors from signed where model = ?", (model,)).fetchall()
+    return [frozenset(json.loads(text)) for (text,) in rows]
+
+
+def _at_stage(row: tuple[str, bytes] | None, stage: str, where: str) -> bytes:
+    if row is None or row[0] != stage:
+        raise StageRefused(
+            f"secagg {where}",
+            found="nothing begun" if row is None else f"stage {row[0]!r}",
+            expected=f"stage {stage!r}",
+            hint="nothing is done twice; a failed round is repeated under a new attempt number",
+        )
+    return row[1]
+
+
+def _require_one(changed: int, after: str) -> None:
+    if changed != 1:
+        raise StageRefused("secagg", found=f"a second way to {after!r}", expected="each stage once")

@@ -1,0 +1,1 @@
+"""What happened becomes a proof: who signed what."""
