@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from clients.institution import Institution
-from fedcredit.errors import BudgetSpent, PolicyRefused
+from fedcredit.errors import PolicyRefused
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
 from fedcredit.privacy.dpsgd import fit_private
-from fedcredit.privacy.spend import charge, read_spend
+from fedcredit.privacy.mechanism import Mechanism
 
 
 def reserved_rounds(rounds: int) -> int:
@@ -39,21 +39,21 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
     the operator declared public or synthetic: there it is charged, and shown.
 
     Raises:
-        PolicyRefused: the task's delta is too large for the number of companies here.
-        BudgetSpent: the run has already charged its rounds and the reserve.
+        PolicyRefused: the delta is too large for the number of companies here, the noise below the institution's floor
+            or the clip above its ceiling.
+        BudgetSpent: the ceilings do not cover the plan, or the run has charged its rounds and the reserve.
+        LedgerEdited: the ledger was changed by hand.
     """
     largest = delta_for(here.companies)
     if terms.delta > largest:
         raise PolicyRefused("task.privacy.delta", found=f"{terms.delta:g}", expected=f"at most {largest:g} here")
     most = terms.rounds + reserved_rounds(terms.rounds)
     noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
-    step = Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps)
-    folder = here.folder(task.run)
-    spent = read_spend(folder)
-    if len(spent) >= most and not here.allows_overspending:
-        hint = "a crash repeated more rounds than the noise covers; start the run again under another name"
-        raise BudgetSpent("run", found=f"{len(spent)} rounds charged", expected=f"at most {most}", hint=hint)
-    charge(folder, step, number=number)
+    here.ceilings.check_training(noise_multiplier=noise, clip=terms.clip)
+    step = Mechanism.of_step(Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps))
+    ledger, account = here.ledger_of(task), here.account_of(task, delta=terms.delta)
+    ledger.plan(account, [step.times(most)])
+    ledger.charge(account, step, number=number, is_beyond_plan_allowed=here.allows_overspending)
     fit_private(
         model,
         here.train.x,

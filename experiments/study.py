@@ -56,7 +56,8 @@ def run(settings: StudySettings) -> Report:
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     is_public = settings.data.name != "table"
-    place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public)
+    run = f"{settings.study}/{folder.path.name}"
+    place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public, run=run)
     start_seconds = time.perf_counter() - began
     try:
         with _ended_as_by_ctrl_c(), Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:
