@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clients.institution import Institution
-from fedcredit.errors import PolicyRefused
+from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
@@ -26,7 +26,14 @@ def reserved_rounds(rounds: int) -> int:
 
 
 def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: int, proximal_mu: float) -> float:
-    """Mean loss of one round of ordinary training, in place."""
+    """Mean loss of one round of ordinary training, in place.
+
+    Raises:
+        BudgetSpent: the institution set a ceiling on a lifetime's epsilon, and an update without noise has none.
+    """
+    if here.ceilings.lifetime_epsilon is not None and not here.is_open:
+        most = f"privacy, with a lifetime's epsilon of at most {here.ceilings.lifetime_epsilon:g}"
+        raise BudgetSpent("task.privacy", found="none", expected=most, hint="ask for an epsilon")
     order = batch_order(task, here.name, number=number)
     return fit(model, here.train.x, here.train.y, settings=task.local, generator=order, proximal_mu=proximal_mu)
 
