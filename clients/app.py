@@ -144,7 +144,7 @@ def spent(message: Message, context: Context) -> Message:
     """Epsilon spent so far in this run at this institution, over all its rounds and attempts."""
     here, task, _ = _open(message, context)
     delta = task.privacy.delta if task.privacy else 0.0
-    history = here.ledger_of(task).history(here.account_of(task, delta=delta).run) if task.privacy else []
+    history = here.ledger_of(task).history(here.account_of(task, delta=delta)) if task.privacy else []
     epsilon = six_digits(run_epsilon(history, delta=delta), upwards=True) if history else 0.0
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
 

@@ -111,7 +111,7 @@ class Institution:
         """Whether anything of the task's run is in the ledger."""
         if task.privacy is None:
             return False
-        return self.ledger_of(task).has_charged(self.account_of(task, delta=task.privacy.delta).run)
+        return self.ledger_of(task).has_charged(self.account_of(task, delta=task.privacy.delta))
 
     def account_of(self, task: Task, *, delta: float) -> Account:
         """Under which names the task is charged."""

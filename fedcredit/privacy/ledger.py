@@ -8,6 +8,7 @@ did not charge; nothing ever gives back what was charged.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,16 +65,15 @@ class Ledger:
         """
         if self.path.exists():
             with ledger_file.reading(self.path, is_whole=False) as db:
-                plans = ledger_file.read(db, run=account.run, events=["plan"])
+                plans = _plans(db, account)
             if plans:
                 return _same_plan(plans, account, mechanisms)
         self._after(self.entries(), account, mechanisms)  # takes a second and is remembered: not under the lock
         with ledger_file.writing(self.path, is_whole=True) as db:
-            before = ledger_file.read(db)
-            plans = [entry for entry in before if entry.event == "plan" and entry.run == account.run]
+            plans = _plans(db, account)
             if plans:
                 return _same_plan(plans, account, mechanisms)
-            after = self._after(before, account, mechanisms)
+            after = self._after(ledger_file.read(db), account, mechanisms)
             drafts = [
                 _draft(account, "plan", one, population, after[population], attempt=number)
                 for population in account.populations
@@ -92,29 +92,29 @@ class Ledger:
     ) -> Charge:
         """Put one round's mechanism on disk, before it is used.
 
-        The same run, round, attempt and kind again returns the entries that are there. Without an `attempt` it is
-        the next one: a round that is trained again after a crash is charged again. A run without a plan is held
-        against the ceilings here, which takes a composition.
+        The same run, population, round, attempt and kind again returns the entries that are there. Without an
+        `attempt` it is the next one: a round that is trained again after a crash is charged again. A run without a plan
+        is held against the ceilings here, which takes a composition.
 
         Raises:
             BudgetSpent: the run's plan, or without a plan a ceiling, does not cover it; or the run was closed.
             LedgerEdited, CheckpointError: the ledger does not verify, or cannot be written; nothing may be trained.
         """
         with ledger_file.writing(self.path) as db:
-            found = ledger_file.read(db, run=account.run, events=["charge"], number=number)
+            run, population = account.run, account.populations[0]
+            found = ledger_file.read_run(db, run, population=population, event="charge", number=number)
             found = [entry for entry in found if entry.kind == mechanism.kind]
             if attempt is None:
                 attempt = 1 + max((entry.attempt for entry in found), default=0)
             again = tuple(entry for entry in found if entry.attempt == attempt)
             if again:
                 return Charge(again, is_new=False)
-            if ledger_file.read(db, run=account.run, events=["close"]):
+            if ledger_file.read_run(db, run, population=population, event="close"):
                 raise BudgetSpent("run", found="a closed run", expected="an open one", hint="start it under a new name")
-            plans = ledger_file.read(db, run=account.run, events=["plan"])
+            plans = _plans(db, account)
             if plans and not is_beyond_plan_allowed:
-                population = account.populations[0]
                 once = mechanism.once.to_json()
-                spent = ledger_file.charged_count(db, run=account.run, population=population, mechanism=once)
+                spent = ledger_file.charged_count(db, run, population=population, mechanism=once)
                 planned = sum(e.count for e in plans if (e.population, e.mechanism) == (population, once))
                 if spent + mechanism.count > planned:
                     raise _beyond(mechanism, spent=spent, planned=planned)
@@ -149,28 +149,31 @@ class Ledger:
                 drafts.append(_draft(account, "close", last.spends, last.population, epsilon))
             ledger_file.append(db, drafts)
 
-    def entries(self, *, run: str | None = None) -> list[Entry]:
-        """Every entry, oldest first, or those of one run; none where there is no ledger yet.
+    def entries(self) -> list[Entry]:
+        """Every entry, oldest first; none where there is no ledger yet.
 
         Raises:
             LedgerEdited: the chain is broken.
         """
         if not self.path.exists():
             return []
-        with ledger_file.reading(self.path, is_whole=run is None) as db:
-            return ledger_file.read(db, run=run)
+        with ledger_file.reading(self.path, is_whole=True) as db:
+            return ledger_file.read(db)
 
-    def has_charged(self, run: str) -> bool:
+    def has_charged(self, account: Account) -> bool:
         """Whether the run has charged anything."""
         if not self.path.exists():
             return False
         with ledger_file.reading(self.path, is_whole=False) as db:
-            return ledger_file.charged_count(db, run=run) > 0
+            return ledger_file.charged_count(db, account.run, population=account.populations[0]) > 0
 
-    def history(self, run: str) -> list[Mechanism]:
-        """What the run has charged, by its first population."""
-        mine = self.entries(run=run)
-        return charged(entry for entry in mine if entry.population == mine[0].population)
+    def history(self, account: Account) -> list[Mechanism]:
+        """What the run has charged."""
+        if not self.path.exists():
+            return []
+        with ledger_file.reading(self.path, is_whole=False) as db:
+            mine = ledger_file.read_run(db, account.run, population=account.populations[0], event="charge")
+        return charged(mine)
 
     def _after(self, entries: list[Entry], account: Account, mechanisms: Sequence[Mechanism]) -> dict[str, float]:
         """Lifetime epsilon of each population once the mechanisms are spent too, within the ceilings."""
@@ -187,6 +190,14 @@ class Ledger:
                     run=alone, lifetime=after[population], before=joint_epsilon(before, delta=delta)
                 )
         return after
+
+
+def _plans(db: sqlite3.Connection, account: Account) -> list[Entry]:
+    return [
+        entry
+        for population in account.populations
+        for entry in ledger_file.read_run(db, account.run, population=population, event="plan")
+    ]
 
 
 def _same_plan(plans: Sequence[Entry], account: Account, mechanisms: Sequence[Mechanism]) -> tuple[Entry, ...]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from fedcredit.errors import CheckpointError
 from fedcredit.privacy.entry import GENESIS, Entry, Event, edited, verify_chain
 
-EVENTS: tuple[Event, ...] = ("plan", "charge", "close")
 WAIT_SECONDS = 60.0  # for another process that is writing
 COLUMNS = ", ".join(field.name for field in fields(Entry))
 # The triggers keep a slip of ours from changing an entry; against a hand there is the chain.
@@ -63,26 +62,27 @@ def reading(path: Path, *, is_whole: bool = True) -> Iterator[sqlite3.Connection
         db.execute("ROLLBACK")
 
 
-def read(
-    db: sqlite3.Connection, *, run: str | None = None, events: Sequence[Event] = EVENTS, number: int | None = None
+def read(db: sqlite3.Connection) -> list[Entry]:
+    """Every entry, oldest first."""
+    return [Entry(*row) for row in db.execute(f"SELECT {COLUMNS} FROM entries ORDER BY seq")]  # noqa: S608 - our names
+
+
+def read_run(
+    db: sqlite3.Connection, run: str, *, population: str, event: Event, number: int | None = None
 ) -> list[Entry]:
-    """The entries, oldest first; those of one run, of some events or of one round if they are named."""
-    marks = ", ".join("?" * len(events))
-    where, words = f"event IN ({marks})", list[str | int](events)
-    for column, value in (("run", run), ("round", number)):
-        if value is not None:
-            where, words = f"{where} AND {column} = ?", [*words, value]
-    rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY seq", words)  # noqa: S608 - our own names
-    return [Entry(*row) for row in rows]
-
-
-def charged_count(
-    db: sqlite3.Connection, *, run: str, population: str | None = None, mechanism: str | None = None
-) -> int:
-    """How many queries the run has charged; to one population and of one mechanism, if they are named."""
+    """The run's plans, charges or closing for one population, oldest first; the charges of one round if it is named."""
     query = (
-        "SELECT COALESCE(SUM(count), 0) FROM entries WHERE run = ?1 AND event = 'charge' "
-        "AND population = COALESCE(?2, population) AND mechanism = COALESCE(?3, mechanism)"
+        f"SELECT {COLUMNS} FROM entries WHERE run = ?1 AND population = ?2 AND event = ?3 "  # noqa: S608 - our names
+        "AND round = COALESCE(?4, round) ORDER BY seq"
+    )
+    return [Entry(*row) for row in db.execute(query, (run, population, event, number))]
+
+
+def charged_count(db: sqlite3.Connection, run: str, *, population: str, mechanism: str | None = None) -> int:
+    """How many queries the run has charged to the population; of one mechanism, if it is named."""
+    query = (
+        "SELECT COALESCE(SUM(count), 0) FROM entries WHERE run = ?1 AND population = ?2 AND event = 'charge' "
+        "AND mechanism = COALESCE(?3, mechanism)"
     )
     row: tuple[int] = db.execute(query, (run, population, mechanism)).fetchone()
     return row[0]
