@@ -41,8 +41,7 @@ from fedcredit.federation.messages import (
 )
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
-from fedcredit.privacy.accounting import epsilon_spent
-from fedcredit.privacy.spend import read_spend
+from fedcredit.privacy.mechanism import run_epsilon
 
 MAX_MU = 1e6
 MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
@@ -144,9 +143,9 @@ def evaluate(message: Message, context: Context) -> Message:
 def spent(message: Message, context: Context) -> Message:
     """Epsilon spent so far in this run at this institution, over all its rounds and attempts."""
     here, task, _ = _open(message, context)
-    history = read_spend(here.folder(task.run))
     delta = task.privacy.delta if task.privacy else 0.0
-    epsilon = six_digits(epsilon_spent(history, delta=delta), upwards=True) if history else 0.0
+    history = here.ledger_of(task).history(here.account_of(task, delta=delta)) if task.privacy else []
+    epsilon = six_digits(run_epsilon(history, delta=delta), upwards=True) if history else 0.0
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
 
 

@@ -14,7 +14,6 @@ from fedcredit.data.governance.gate import Block, Node, check, check_error
 from fedcredit.errors import EgressRefused
 from fedcredit.federation.arrays import encode
 from fedcredit.federation.messages import EXAMPLES, Task
-from fedcredit.privacy.spend import SPEND_FILE
 
 CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 
@@ -78,6 +77,6 @@ def _node(here: Institution, task: Task | None, arrays: Mapping[str, Block]) -> 
         level=here.level,
         is_open=here.is_open,
         is_private=terms is not None,
-        is_charged=task is not None and (here.folder(task.run) / SPEND_FILE).exists(),
+        is_charged=task is not None and here.has_charged(task),
         names=here.names,
     )

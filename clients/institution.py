@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,17 @@ from torch import Tensor
 
 from fedcredit.data.governance.masking import LOGS
 from fedcredit.data.governance.names import Names, read_names
-from fedcredit.data.windows import Windows, load
+from fedcredit.data.windows import Windows, digest, load
 from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.federation.messages import Task
+from fedcredit.privacy.ceilings import Ceilings
+from fedcredit.privacy.ledger import Account, Ledger, ledger_path
 
 # Flower's simulation gives a node nothing but its number; the file named here holds the node_config of each.
 NODES_FILE = "FEDCREDIT_NODES"
+
+RUN_LEDGER = "ledger.sqlite"  # in a run's folder, for public and synthetic rows
+IN_RUN = "run"  # the node's `ledger`, where it is to be there
 
 SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found in many a count
 
@@ -46,9 +51,11 @@ class Institution:
     """Who this node is: its name, its rows by split, and a folder of its own for state.
 
     The operator may allow exact metrics under privacy, and a run to spend more than its plan after a crash; both are
-    for public and synthetic rows. `level` is the highest of the rows' features, or what the operator raised it to;
-    `is_open`: see `levels.may_leave`. `names` are the companies' ids and the local registry: they are searched for in
-    whatever leaves, and masked in the log.
+    for public and synthetic rows, and so is a ledger in the folder of each run (`ledger` None); else it is the
+    institution's own, which outlives every run. `populations` are those of companies whose budget the rows spend: all
+    tables of an institution share one, unless the operator tells them apart. `level` is the highest of the rows'
+    features, or what the operator raised it to; `is_open`: see `levels.may_leave`. `names` are the companies' ids and
+    the local registry: they are searched for in whatever leaves, and masked in the log.
     """
 
     name: str
@@ -63,6 +70,11 @@ class Institution:
     level: int = 3
     is_open: bool = False
     names: Names | None = None
+    ledger: Path | None = None
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    populations: tuple[str, ...] = ()
+    study: str = ""
+    dataset: str = ""
 
     @cached_property
     def companies(self) -> int:
@@ -88,6 +100,29 @@ class Institution:
             draft.replace(path)
         elif path.read_text() != digest:
             raise PolicyRefused("task", found="another task under the name of this run", expected="the first one")
+
+    def ledger_of(self, task: Task) -> Ledger:
+        """The ledger that the task is charged to."""
+        if self.ledger is None:
+            return Ledger(self.folder(task.run) / RUN_LEDGER, self.ceilings)
+        return Ledger(self.ledger, self.ceilings)
+
+    def has_charged(self, task: Task) -> bool:
+        """Whether anything of the task's run is in the ledger."""
+        if task.privacy is None:
+            return False
+        return self.ledger_of(task).has_charged(self.account_of(task, delta=task.privacy.delta))
+
+    def account_of(self, task: Task, *, delta: float) -> Account:
+        """Under which names the task is charged."""
+        return Account(
+            run=f"{self.study}/{task.run}" if self.study else task.run,
+            study=self.study or task.run,
+            dataset=self.dataset,
+            populations=self.populations or (self.name,),
+            delta=delta,
+            scope="run" if self.ledger is None else "institution",
+        )
 
     def folder(self, run: str) -> Path:
         """The state folder of one run, made on first use."""
@@ -135,7 +170,23 @@ def _read(facts_json: str) -> Institution:
         level=_raised(windows.level, facts.get("level", windows.level)),
         is_open=facts.get("open-rows") is True or facts.get("one-machine") is True,
         names=names,
+        ledger=_ledger(facts),
+        ceilings=Ceilings.read(Path(str(facts["ceilings"]))) if "ceilings" in facts else Ceilings(),
+        populations=_populations(facts),
+        study=str(facts.get("study", "")),
+        dataset=digest(windows),
     )
+
+
+def _ledger(facts: Mapping[str, Any]) -> Path | None:
+    """Where the spend is kept: the institution's own ledger, unless the operator says that each run keeps it."""
+    said = str(facts.get("ledger", ledger_path(str(facts["institution"]))))
+    return None if said == IN_RUN else Path(said)
+
+
+def _populations(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """One a line: rows of several populations spend the budget of each."""
+    return tuple(str(facts.get("population", facts["institution"])).splitlines())
 
 
 def _raised(level: int, said: object) -> int:

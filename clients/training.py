@@ -13,7 +13,7 @@ from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
 from fedcredit.privacy.dpsgd import fit_private
-from fedcredit.privacy.spend import charge, read_spend
+from fedcredit.privacy.mechanism import Mechanism
 
 
 def reserved_rounds(rounds: int) -> int:
@@ -26,7 +26,14 @@ def reserved_rounds(rounds: int) -> int:
 
 
 def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: int, proximal_mu: float) -> float:
-    """Mean loss of one round of ordinary training, in place."""
+    """Mean loss of one round of ordinary training, in place.
+
+    Raises:
+        BudgetSpent: the institution set a ceiling on a lifetime's epsilon, and an update without noise has none.
+    """
+    if here.ceilings.lifetime_epsilon is not None and not here.is_open:
+        most = f"privacy, with a lifetime's epsilon of at most {here.ceilings.lifetime_epsilon:g}"
+        raise BudgetSpent("task.privacy", found="none", expected=most, hint="ask for an epsilon")
     order = batch_order(task, here.name, number=number)
     return fit(model, here.train.x, here.train.y, settings=task.local, generator=order, proximal_mu=proximal_mu)
 
@@ -39,21 +46,21 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
     the operator declared public or synthetic: there it is charged, and shown.
 
     Raises:
-        PolicyRefused: the task's delta is too large for the number of companies here.
-        BudgetSpent: the run has already charged its rounds and the reserve.
+        PolicyRefused: the delta is too large for the number of companies here, the noise below the institution's floor
+            or the clip above its ceiling.
+        BudgetSpent: the ceilings do not cover the plan, or the run has charged its rounds and the reserve.
+        LedgerEdited: the ledger was changed by hand.
     """
     largest = delta_for(here.companies)
     if terms.delta > largest:
         raise PolicyRefused("task.privacy.delta", found=f"{terms.delta:g}", expected=f"at most {largest:g} here")
     most = terms.rounds + reserved_rounds(terms.rounds)
     noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
-    step = Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps)
-    folder = here.folder(task.run)
-    spent = read_spend(folder)
-    if len(spent) >= most and not here.allows_overspending:
-        hint = "a crash repeated more rounds than the noise covers; start the run again under another name"
-        raise BudgetSpent("run", found=f"{len(spent)} rounds charged", expected=f"at most {most}", hint=hint)
-    charge(folder, step, number=number)
+    here.ceilings.check_training(noise_multiplier=noise, clip=terms.clip)
+    step = Mechanism.of_step(Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps))
+    ledger, account = here.ledger_of(task), here.account_of(task, delta=terms.delta)
+    ledger.plan(account, [step.times(most)])
+    ledger.charge(account, step, number=number, is_beyond_plan_allowed=here.allows_overspending)
     fit_private(
         model,
         here.train.x,

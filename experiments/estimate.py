@@ -70,7 +70,7 @@ def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -
     trained = study_epsilon({unit: unit.epsilon for unit in units if unit.epsilon}, windows.institutions)
     is_charged = settings.data.name == "table"
     sentence = (
-        "your own table: the run writes what it spends into its folder; charge it to your institution's budget"
+        "your own table: charged to the ledger of this machine, at most this much; see fedcredit node ledger"
         if is_charged
         else "public or synthetic data: tuning and repeated runs are not charged, what they would have spent is shown"
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from experiments.charged import charge_of
 from experiments.folder import RunFolder, read_settings
-from experiments.units import Unit, metrics_under_privacy, noise_of, study_epsilon
+from experiments.units import Unit, metrics_under_privacy, noise_of
 from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
 from fedcredit.evaluation.gain import Gain, gains
@@ -49,7 +50,7 @@ def judge(
         seeds=settings.seeds,
         timing=timing,
         spent=_spent(facts),
-        privacy=_sentences(settings, facts, windows.institutions),
+        privacy=_sentences(settings, facts, folder=folder),
         targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
         rounds=_rounds(settings, facts),
         splits=_splits(settings),
@@ -167,7 +168,7 @@ def _spent(facts: Facts) -> list[Spent]:
     return found
 
 
-def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str]) -> list[str]:
+def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder) -> list[str]:
     """Epsilon of one run and of the whole study, in words."""
     found = []
     private = {unit: max(fact["epsilon"].values()) for unit, fact in facts.items() if fact["epsilon"]}
@@ -179,19 +180,28 @@ def _sentences(settings: StudySettings, facts: Facts, institutions: Sequence[str
                 f"Target epsilon {epsilon:g}: one federated run spent at most {max(runs):.3f} at each institution "
                 f"(company-level, {noise} noise, PRV accountant over all its rounds)."
             )
+    is_public = settings.data.name != "table"
     if private:
+        charge = charge_of(folder, study=settings.study, is_public=is_public)
         found.append(
-            f"The study, with its seeds and private arms, spent {study_epsilon(private, institutions):.1f} at the "
-            "institution where it spent most (basic composition)."
+            f"The whole study, with its seeds, private arms and the selection among them, "
+            f"{'would have spent' if is_public else 'spent'} {charge.study:.2f} at the institution where that is most "
+            f"({len(private)} private models composed by PLD)."
         )
+        if charge.lifetime is not None:
+            found.append(
+                f"With every earlier study on this machine, those companies have spent {charge.lifetime:.2f} in all "
+                "(fedcredit node ledger); deleting a run gives nothing back."
+            )
         if any(unit.epsilon is None and unit.arm in ("federated", "pooled") for unit in facts):
             found.append("The arms without privacy have no bound: epsilon of the study with them is infinite.")
-        found.append("A company known to m institutions bears m times these figures; that m is yours to declare.")
+        found.append(
+            "A company known to m institutions that all do the same bears at most m times these figures; that m is "
+            "yours to declare."
+        )
         found.append(f"Metrics while training under privacy: {metrics_under_privacy(settings)}.")
-    own = (
-        "Your own table: this run kept its spend in its folder; keep your own account of what all runs spend together."
-    )
-    found.append(own if settings.data.name == "table" else NOT_CHARGED)
+    if is_public:
+        found.append(NOT_CHARGED)
     return found
 
 

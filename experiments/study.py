@@ -20,6 +20,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from experiments.charged import name_of
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
 from experiments.judgement import judge, prevalence_of
@@ -56,7 +57,8 @@ def run(settings: StudySettings) -> Report:
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     is_public = settings.data.name != "table"
-    place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public)
+    run = name_of(folder, study=settings.study)
+    place = Workplace.build(folder.path / "work", windows, label_definition=label, is_public=is_public, run=run)
     start_seconds = time.perf_counter() - began
     try:
         with _ended_as_by_ctrl_c(), Story(folder.path / "log.txt", total=len(units), title=settings.study) as story:

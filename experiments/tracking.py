@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from experiments.charged import name_of
 from experiments.folder import RunFolder
 from experiments.units import Unit
 from fedcredit.data.features import inputs_of
@@ -67,9 +68,16 @@ def write_bundle(
             calibration=_calibration(unit, prevalence),
             epsilon=max(found["epsilon"].values(), default=None),
             delta=found["delta"],
-            ledger=f"run folder {folder.path.name}" if found["epsilon"] else None,
+            ledger=_ledger(settings, folder) if found["epsilon"] else None,
         ),
     )
+
+
+def _ledger(settings: StudySettings, folder: RunFolder) -> str:
+    """Where the spend is recorded, by a name that says nothing of this machine."""
+    if settings.data.name != "table":
+        return f"run folder {folder.path.name}"
+    return f"ledger of the institution, study {name_of(folder, study=settings.study)}"
 
 
 def _calibration(unit: Unit, prevalence: Prevalence) -> PriorShift | None:

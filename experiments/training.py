@@ -23,7 +23,7 @@ from clients.institution import NODES_FILE
 from experiments.alone import Predict, best_alone
 from experiments.trust import masking_of
 from experiments.units import Unit, metrics_under_privacy, noise_of
-from experiments.workplace import POOLED, Workplace
+from experiments.workplace import POOLED, NodeConfig, Workplace
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError
 from fedcredit.federation import personal
@@ -166,7 +166,7 @@ def _order(
 
 
 def _conduct(
-    order: Order, nodes: list[dict[str, str | bool]], settings: StudySettings, *, folder: Path, on_round: OnRound
+    order: Order, nodes: list[NodeConfig], settings: StudySettings, *, folder: Path, on_round: OnRound
 ) -> Conducted:
     if settings.federation.engine == "inprocess":
         return conduct(InProcessGrid(client_app, nodes), order, on_round=on_round)
@@ -186,7 +186,7 @@ def _score(
     task: Task,
     conducted: Conducted,
     *,
-    nodes: list[dict[str, str | bool]],
+    nodes: list[NodeConfig],
 ) -> pd.DataFrame:
     """Predictions of the shared model on every row, and of each personal model on its institution's own rows."""
     rows = place.rows()

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from clients.institution import IN_RUN
 from fedcredit.data.windows import Windows, load, save
+from fedcredit.privacy.ledger import ledger_path
 
 POOLED = "pooled"
+OWN_TABLES = "own-tables"  # the ledger of all studies of own tables on this machine
+NodeConfig = dict[str, str | bool]
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,13 @@ class Workplace:
     folder: Path
 
     @staticmethod
-    def build(folder: Path, windows: Windows, *, label_definition: str, is_public: bool = True) -> Workplace:
-        """Lay out the files that units read; `is_public` covers synthetic rows."""
+    def build(
+        folder: Path, windows: Windows, *, label_definition: str, is_public: bool = True, run: str = ""
+    ) -> Workplace:
+        """Lay out the files that units read; `is_public` covers synthetic rows.
+
+        `run` is the study and the time of its run: under that name own rows are charged to the ledger of this machine.
+        """
         folder = folder.resolve()  # what is read is remembered by path, and a working folder may change
         folder.mkdir(parents=True, exist_ok=True)
         names = windows.institutions
@@ -33,7 +42,7 @@ class Workplace:
         save(everyone.part("train", "validation"), folder / f"train-{POOLED}.npz")
         save(windows, folder / "rows.npz")
         windows.about.to_parquet(folder / "about.parquet")
-        facts = {"institutions": names, "label_definition": label_definition, "is_public": is_public}
+        facts = {"institutions": names, "label_definition": label_definition, "is_public": is_public, "run": run}
         (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False))
         return Workplace(folder)
 
@@ -47,7 +56,7 @@ class Workplace:
         """Every row, read once a process."""
         return _load(self.folder / "rows.npz")
 
-    def node_config(self, institution: str, *, state: Path) -> dict[str, str | bool]:
+    def node_config(self, institution: str, *, state: Path) -> NodeConfig:
         """What the operator of that institution would set; POOLED is the one that holds every table."""
         facts = json.loads((self.folder / "facts.json").read_text())
         number = POOLED if institution == POOLED else facts["institutions"].index(institution)
@@ -61,6 +70,10 @@ class Workplace:
             # Every institution of a study is this process: what a reply says of the rows goes to who holds them.
             "one-machine": True,
             "overspending": facts["is_public"],
+            # Deleting a run gives nothing back to the companies of one's own table.
+            "ledger": IN_RUN if facts["is_public"] else str(ledger_path(OWN_TABLES)),
+            "study": facts["run"],
+            "population": "\n".join(facts["institutions"]) if institution == POOLED else institution,
         }
 
 

@@ -15,6 +15,7 @@ from fedcredit.errors import FedCreditError
 
 GROUPS = {
     "data": "check tables and make synthetic ones",
+    "node": "see what an institution has spent of its companies' privacy, and plan what it may",
     "study": "compare alone, federated and pooled on one machine",
     "model": "list, show and score with registered models",
     "serve": "take events over HTTP into an event store",

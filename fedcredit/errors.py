@@ -83,6 +83,12 @@ class BudgetSpent(PolicyRefused):
     code = "budget"
 
 
+class LedgerEdited(PolicyRefused):
+    """The ledger of privacy spend was changed by hand; what was spent is unknown, so nothing may be charged."""
+
+    code = "ledger"
+
+
 class EgressRefused(PolicyRefused):
     """A message that was about to leave the institution does not look as its type must, or holds an identifier."""
 

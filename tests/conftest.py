@@ -40,6 +40,14 @@ def make_windows(institution: str, *, n: int = 120, time: int = 3, seed: int = 0
     )
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test charges the ledger of whoever runs it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("FEDCREDIT_HOME", str(home))
+    return home
+
+
 @dataclass(frozen=True)
 class Nodes:
     """node_config of each institution, as its operator would set it."""
@@ -65,6 +73,7 @@ def nodes(tmp_path: Path) -> Callable[..., Nodes]:
                     "windows": str(tmp_path / f"{name}.npz"),
                     "state": str(tmp_path / f"state-{name}"),
                     "label-definition": "90 dpd",
+                    "ledger": str(tmp_path / f"ledger-{name}.sqlite"),
                     **facts,
                 }
             )

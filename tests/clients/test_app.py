@@ -22,8 +22,8 @@ from fedcredit.federation.engine import to_record
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import LocalSettings
-from fedcredit.privacy.accounting import epsilon_spent
-from fedcredit.privacy.spend import read_spend
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.mechanism import Mechanism, run_epsilon
 from server.app import conduct, initial_arrays
 from tests.conftest import Nodes
 from tests.federation.conftest import make_order, make_task
@@ -44,6 +44,12 @@ def ask(nodes: Nodes, kind: str, config: ConfigRecord | None, *, arrays: ArrayRe
 
 def train(nodes: Nodes, task: Task, *, number: int = 1) -> Message:
     return ask(nodes, "train", task.as_config(**{"server-round": number}), arrays=to_record(initial_arrays(task)))
+
+
+def charged_rounds(nodes: Nodes) -> list[Mechanism]:
+    """What the first institution's ledger was charged, a mechanism a round."""
+    entries = Ledger(Path(nodes.configs[0]["ledger"])).entries()
+    return [entry.spends for entry in entries if entry.event == "charge"]
 
 
 def as_config(text: str) -> ConfigRecord:
@@ -148,18 +154,18 @@ def test_under_privacy_no_loss_leaves_and_the_count_is_of_companies(nodes: MakeN
 def test_the_spend_continues_across_rounds_and_attempts(nodes: MakeNodes) -> None:
     banks = nodes(2)
     done = conduct(InProcessGrid(app, banks.configs), make_order(PRIVATE, rounds=10, quorum=2))
-    history = read_spend(Path(banks.configs[0]["state"], "test"))
+    history = charged_rounds(banks)
     assert len(history) == 10
-    spent = six_digits(epsilon_spent(history, delta=1e-5), upwards=True)
+    spent = six_digits(run_epsilon(history, delta=1e-5), upwards=True)
     assert done.epsilon == dict.fromkeys(("bank-0", "bank-1"), spent)
     assert done.epsilon["bank-0"] < 4.0  # one round is held in reserve
     # An accountant that starts afresh in each round, as in Flower's example, would report this much.
-    assert epsilon_spent(history[-1:], delta=1e-5) < 0.5 * done.epsilon["bank-0"]
+    assert run_epsilon(history[-1:], delta=1e-5) < 0.5 * done.epsilon["bank-0"]
     train(banks, PRIVATE, number=10)
     again = ask(banks, "query.spent", PRIVATE.as_config()).content["metrics"]["epsilon"]
     assert done.epsilon["bank-0"] < again <= 4.0
     refused = train(banks, PRIVATE, number=10)
-    assert (refused.error.reason, len(read_spend(Path(banks.configs[0]["state"], "test")))) == ("budget", 11)
+    assert (refused.error.reason, len(charged_rounds(banks))) == ("budget", 11)
 
 
 def test_a_run_that_began_privately_cannot_go_on_without_privacy(nodes: MakeNodes) -> None:
@@ -199,12 +205,12 @@ def test_the_charge_is_on_disk_before_the_first_row_is_touched(
 
     monkeypatch.setattr(training, "fit_private", die)
     assert code_of(train(banks, PRIVATE)) == "internal"
-    assert len(read_spend(Path(banks.configs[0]["state"], "test"))) == 1
+    assert len(charged_rounds(banks)) == 1
 
 
 def test_a_charge_that_cannot_be_written_trains_nothing(nodes: MakeNodes, monkeypatch: pytest.MonkeyPatch) -> None:
     banks = nodes(1)
-    (Path(banks.configs[0]["state"]) / "test" / "spend.jsonl").mkdir(parents=True)  # a folder takes no line
+    Path(banks.configs[0]["ledger"]).mkdir()  # a folder takes no line
     touched: list[int] = []
     monkeypatch.setattr(training, "fit_private", lambda *arguments, **settings: touched.append(1))
     assert code_of(train(banks, PRIVATE)) == "checkpoint"
@@ -215,7 +221,7 @@ def test_a_delta_too_large_for_this_institution_is_refused_and_not_charged(nodes
     banks = nodes(1)
     task = replace(PRIVATE, privacy=replace(TERMS, delta=2e-5))
     assert code_of(train(banks, task)) == "refused"
-    assert read_spend(Path(banks.configs[0]["state"], "test")) == []
+    assert charged_rounds(banks) == []
     with pytest.raises(FederationError, match=r"round 1: found 0 good replies \(error-refused\)"):
         conduct(InProcessGrid(app, banks.configs), make_order(task, quorum=1))
 

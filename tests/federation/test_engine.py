@@ -349,7 +349,7 @@ def test_choosing_a_round_is_refused_under_privacy(nodes: MakeNodes, tmp_path: P
     with pytest.raises(ConfigError, match=r"federation\.select") as caught:
         conduct(grid_of(banks), make_order(make_task(privacy=TERMS), rounds=2, select="best"))
     assert "release" in caught.value.hint
-    assert not list(tmp_path.rglob("spend.jsonl"))
+    assert not list(tmp_path.rglob("*.sqlite"))
 
 
 @pytest.mark.parametrize("good", [[2**62] * SCORE_BINS, [1] * 3, [-1] * SCORE_BINS, [0.5] * SCORE_BINS, None])

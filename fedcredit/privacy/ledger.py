@@ -1,0 +1,262 @@
+"""The institution's account of what every company's rows have spent: append-only, on disk before a row is touched.
+
+A run first *plans*: its whole spend is composed with everything before, held against the ceilings, and reserved. Then
+each round *charges* its part of the plan, which is one synced write and no composition. `close` gives back what a plan
+did not charge; nothing ever gives back what was charged.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fedcredit.errors import BudgetSpent, PolicyRefused
+from fedcredit.privacy import ledger_file
+from fedcredit.privacy.ceilings import Ceilings
+from fedcredit.privacy.entry import Entry, Event, Scope
+from fedcredit.privacy.history import charged, committed
+from fedcredit.privacy.mechanism import Mechanism, joint_epsilon, run_epsilon
+
+__all__ = ["Account", "Charge", "Ledger", "home", "ledger_path"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who spends, and whose budget it is.
+
+    populations: the company populations that the rows belong to; the institution's one, unless the operator tells
+    several apart. run: a name that is unique in the ledger. dataset: a digest of the rows. delta: of the run.
+    """
+
+    run: str
+    study: str
+    dataset: str
+    populations: tuple[str, ...]
+    delta: float
+    scope: Scope = "institution"
+
+
+@dataclass(frozen=True)
+class Charge:
+    """The entries of one charge. Where they were there before, their training may have left: do not train again."""
+
+    entries: tuple[Entry, ...]
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger in one file, made on first use with mode 0600, under the institution's own ceilings."""
+
+    path: Path
+    ceilings: Ceilings = field(default_factory=Ceilings)
+
+    def plan(self, account: Account, mechanisms: Sequence[Mechanism]) -> tuple[Entry, ...]:
+        """Reserve everything that a run may charge; the same plan again changes nothing.
+
+        Raises:
+            BudgetSpent: the ceilings do not cover it beside what was charged and reserved before.
+            PolicyRefused: the run's name has another plan.
+            LedgerEdited, CheckpointError: the ledger does not verify, or cannot be written.
+        """
+        if self.path.exists():
+            with ledger_file.reading(self.path, is_whole=False) as db:
+                plans = _plans(db, account)
+            if plans:
+                return _same_plan(plans, account, mechanisms)
+        self._after(self.entries(), account, mechanisms)  # takes a second and is remembered: not under the lock
+        with ledger_file.writing(self.path, is_whole=True) as db:
+            plans = _plans(db, account)
+            if plans:
+                return _same_plan(plans, account, mechanisms)
+            after = self._after(ledger_file.read(db), account, mechanisms)
+            drafts = [
+                _draft(account, "plan", one, population, after[population], attempt=number)
+                for population in account.populations
+                for number, one in enumerate(mechanisms, start=1)
+            ]
+            return ledger_file.append(db, drafts)
+
+    def charge(
+        self,
+        account: Account,
+        mechanism: Mechanism,
+        *,
+        number: int = 0,
+        attempt: int | None = None,
+        is_beyond_plan_allowed: bool = False,
+    ) -> Charge:
+        """Put one round's mechanism on disk, before it is used.
+
+        The same run, population, round, attempt and kind again returns the entries that are there. Without an
+        `attempt` it is the next one: a round that is trained again after a crash is charged again. A run without a plan
+        is held against the ceilings here, which takes a composition.
+
+        Raises:
+            BudgetSpent: the run's plan, or without a plan a ceiling, does not cover it; or the run was closed.
+            LedgerEdited, CheckpointError: the ledger does not verify, or cannot be written; nothing may be trained.
+        """
+        with ledger_file.writing(self.path) as db:
+            run, population = account.run, account.populations[0]
+            found = ledger_file.read_run(db, run, population=population, event="charge", number=number)
+            found = [entry for entry in found if entry.kind == mechanism.kind]
+            if attempt is None:
+                attempt = 1 + max((entry.attempt for entry in found), default=0)
+            again = tuple(entry for entry in found if entry.attempt == attempt)
+            if again:
+                return Charge(again, is_new=False)
+            if ledger_file.read_run(db, run, population=population, event="close"):
+                raise BudgetSpent("run", found="a closed run", expected="an open one", hint="start it under a new name")
+            plans = _plans(db, account)
+            if plans and not is_beyond_plan_allowed:
+                once = mechanism.once.to_json()
+                spent = ledger_file.charged_count(db, run, population=population, mechanism=once)
+                planned = sum(e.count for e in plans if (e.population, e.mechanism) == (population, once))
+                if spent + mechanism.count > planned:
+                    raise _beyond(mechanism, spent=spent, planned=planned)
+            after = {entry.population: entry.epsilon_after for entry in plans}
+            if not plans:
+                after = self._after(ledger_file.read(db), account, [mechanism])
+            drafts = [
+                _draft(account, "charge", mechanism, population, after[population], number=number, attempt=attempt)
+                for population in account.populations
+            ]
+            return Charge(ledger_file.append(db, drafts), is_new=True)
+
+    def close(self, run: str) -> None:
+        """Give back what the run's plan has not charged; whatever it charges from now on is refused.
+
+        Raises:
+            PolicyRefused: the ledger knows no such run.
+        """
+        with ledger_file.writing(self.path, is_whole=True) as db:
+            entries = ledger_file.read(db)
+            mine = [entry for entry in entries if entry.run == run]
+            if not mine:
+                raise PolicyRefused("run", found="no such run in the ledger", expected="one that it shows")
+            if any(entry.event == "close" for entry in mine):
+                return
+            drafts = []
+            for last in {entry.population: entry for entry in mine}.values():
+                account = Account(run, last.study, last.dataset, (last.population,), last.delta, last.scope)
+                done = [e for e in entries if e.population == last.population]
+                rest = [e for e in done if e.run != run or e.event != "plan"]
+                epsilon = joint_epsilon(committed(rest), delta=min(e.delta for e in done))
+                drafts.append(_draft(account, "close", last.spends, last.population, epsilon))
+            ledger_file.append(db, drafts)
+
+    def entries(self) -> list[Entry]:
+        """Every entry, oldest first; none where there is no ledger yet.
+
+        Raises:
+            LedgerEdited: the chain is broken.
+        """
+        if not self.path.exists():
+            return []
+        with ledger_file.reading(self.path, is_whole=True) as db:
+            return ledger_file.read(db)
+
+    def has_charged(self, account: Account) -> bool:
+        """Whether the run has charged anything."""
+        if not self.path.exists():
+            return False
+        with ledger_file.reading(self.path, is_whole=False) as db:
+            return ledger_file.charged_count(db, account.run, population=account.populations[0]) > 0
+
+    def history(self, account: Account) -> list[Mechanism]:
+        """What the run has charged."""
+        if not self.path.exists():
+            return []
+        with ledger_file.reading(self.path, is_whole=False) as db:
+            mine = ledger_file.read_run(db, account.run, population=account.populations[0], event="charge")
+        return charged(mine)
+
+    def _after(self, entries: list[Entry], account: Account, mechanisms: Sequence[Mechanism]) -> dict[str, float]:
+        """Lifetime epsilon of each population once the mechanisms are spent too, within the ceilings."""
+        after = {}
+        for population in account.populations:
+            mine = [entry for entry in entries if entry.population == population]
+            delta = min([account.delta, *(entry.delta for entry in mine)])
+            before = committed(mine)
+            after[population] = joint_epsilon([*before, *mechanisms], delta=delta)
+            if self.ceilings.lifetime_epsilon is not None or self.ceilings.run_epsilon is not None:
+                # One run is charged by the larger of two accountants, and so is a lifetime that is one run.
+                alone = run_epsilon(mechanisms, delta=account.delta)
+                self.ceilings.check_spend(
+                    run=alone, lifetime=after[population], before=joint_epsilon(before, delta=delta)
+                )
+        return after
+
+
+def _plans(db: sqlite3.Connection, account: Account) -> list[Entry]:
+    return [
+        entry
+        for population in account.populations
+        for entry in ledger_file.read_run(db, account.run, population=population, event="plan")
+    ]
+
+
+def _same_plan(plans: Sequence[Entry], account: Account, mechanisms: Sequence[Mechanism]) -> tuple[Entry, ...]:
+    """The plan that is there, if it is this one."""
+    asked = {(population, one) for population in account.populations for one in mechanisms}
+    if {(entry.population, entry.spends) for entry in plans} != asked:
+        hint = "a run keeps its plan, also when its folder is deleted; start it under another name"
+        raise PolicyRefused("run", found="another plan under this name", expected="the first one", hint=hint)
+    return tuple(plans)
+
+
+def _beyond(mechanism: Mechanism, *, spent: int, planned: int) -> BudgetSpent:
+    return BudgetSpent(
+        "run",
+        found=f"{spent} of {planned} planned {mechanism.kind} steps charged, and {mechanism.count} more asked",
+        expected="a plan that covers them",
+        hint="a crash repeated more rounds than the noise covers; start the run again under another name",
+    )
+
+
+def home() -> Path:
+    """The folder of what an institution keeps for itself: FEDCREDIT_HOME, else ~/.fedcredit."""
+    return Path(os.environ.get("FEDCREDIT_HOME") or Path.home() / ".fedcredit")
+
+
+def ledger_path(institution: str) -> Path:
+    """Where an institution's ledger is unless its operator says otherwise.
+
+    >>> ledger_path("甲 bank/../x").relative_to(home()).as_posix()
+    '甲_bank_.._x/ledger.sqlite'
+    """
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in institution)
+    return home() / (safe.lstrip(".") or "_") / "ledger.sqlite"
+
+
+def _draft(
+    account: Account,
+    event: Event,
+    mechanism: Mechanism,
+    population: str,
+    after: float,
+    *,
+    number: int = 0,
+    attempt: int = 0,
+) -> Entry:
+    return Entry(
+        seq=0,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        event=event,
+        scope=account.scope,
+        dataset=account.dataset,
+        population=population,
+        study=account.study,
+        run=account.run,
+        round=number,
+        attempt=attempt,
+        kind=mechanism.kind,
+        mechanism=mechanism.once.to_json(),
+        count=mechanism.count,
+        delta=account.delta,
+        epsilon_after=after,
+    )
