@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+import logging
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus import PrivacyEngine
-from opacus.validators import ModuleValidator
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.utils.data import DataLoader, Dataset
 
-from fedcredit.errors import ConfigError, PolicyRefused, TableError
+from fedcredit.errors import ConfigError, TableError
 from fedcredit.models.train import LocalSettings, optimizer_for
 from fedcredit.privacy.accounting import Step
-from fedcredit.privacy.randomness import os_generator, renew
+from fedcredit.privacy.chain import UnknownLayer
+from fedcredit.privacy.companies import Companies
+from fedcredit.privacy.kernel import Clipping, Kernel, add_noise
+from fedcredit.privacy.randomness import Stream
 
-
-class Companies(Dataset[tuple[Tensor, Tensor]]):
-    """One item a company; every time it is asked for, a uniformly drawn row of that company.
-
-    However many rows a company has, it is in a batch with the same chance and moves the sum of clipped gradients by
-    at most one clip: that is what makes the company, and not the row, the unit of privacy.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, *, company: NDArray[np.str_], generator: torch.Generator) -> None:
-        _, number, rows = np.unique(company, return_inverse=True, return_counts=True)
-        self.x, self.y, self.generator = x, y, generator
-        self.order = torch.from_numpy(np.argsort(number, kind="stable"))
-        self.rows = torch.from_numpy(rows)
-        self.first = self.rows.cumsum(0) - self.rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, company: int) -> tuple[Tensor, Tensor]:
-        x, y = self.__getitems__([company])
-        return x[0], y[0]
-
-    def __getitems__(self, companies: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch at once, x (b, time, features) and y (b,); torch's loader asks so where it can."""
-        chosen = torch.tensor(companies, dtype=torch.int64)
-        # In double precision a draw below 1 never rounds up to the row after the last.
-        draw = torch.rand(len(chosen), generator=self.generator, dtype=torch.float64)
-        row = self.order[self.first[chosen] + (draw * self.rows[chosen]).long()]
-        return self.x[row], self.y[row]
+Engine = Literal["kernel", "opacus"]
+log = logging.getLogger(__name__)
 
 
 def fit_private(
@@ -63,6 +33,8 @@ def fit_private(
     clip: float,
     sample_rate: float,
     steps: int,
+    engine: Engine = "kernel",
+    clipping: Clipping = "flat",
 ) -> float:
     """Mean training loss, after exactly `steps` noisy steps that train `model` in place.
 
@@ -72,74 +44,63 @@ def fit_private(
     An empty batch takes its noisy step like any other. Batches and noise come from the operating system, not from a
     study's seed. Of `settings` the optimizer, lr, momentum and weight_decay are used.
 
+    Both engines do the same: `kernel` is ours and quicker, `opacus` the reference, which also takes over, with a line
+    in the log, where a model has a layer that the kernel does not know.
+
     What it spends is `epsilon_spent([..., Step(noise_multiplier, sample_rate, steps)], delta=...)`. The loss that is
     returned is not covered by it: it stays at the institution.
     """
     plan = Step(noise_multiplier, sample_rate, steps)
     if not 0.0 < clip < float("inf"):
         raise ConfigError("privacy.clip", found=repr(clip), expected="a number above 0")
+    if engine not in get_args(Engine):
+        raise ConfigError("privacy.dp_engine", found=repr(engine), expected=f"one of {', '.join(get_args(Engine))}")
     if len(y) == 0:
         raise TableError("training rows", found="none", expected="at least one", hint="leave this institution out")
     spread = noise_multiplier * clip
     if spread and abs(float(np.float32(spread)) / spread - 1.0) > 1e-6:
         raise ConfigError("privacy.clip", found=repr(clip), expected="a clip whose noise float32 can hold")
-    generator = os_generator()
-    companies = Companies(x, y, company=company, generator=generator)
-    # Turns nn.LSTM into Opacus's DPLSTM of the same weights and names; building it draws from torch's generator.
-    with torch.random.fork_rng(devices=[]):
-        module = ModuleValidator.fix(model).train()
-    with _remarks():
-        engine = PrivacyEngine(accountant="prv")
-    private, optimizer, loader = engine.make_private(
-        module=module,
-        optimizer=optimizer_for(module, settings),
-        data_loader=DataLoader(companies, batch_size=len(companies), collate_fn=_as_it_is, generator=generator),
-        noise_multiplier=plan.noise_multiplier,
-        max_grad_norm=clip,
-        poisson_sampling=True,
-        noise_generator=generator,
-    )
-    # Opacus takes the rate from the loader, as one over its whole number of batches; here it is any rate, any number
-    # of steps, and the expected batch size is not rounded.
-    loader.batch_sampler.sample_rate = plan.sample_rate
-    loader.batch_sampler.steps = plan.steps
-    optimizer.expected_batch_size = plan.sample_rate * len(companies)
-    optimizer.attach_step_hook(engine.accountant.get_optimizer_hook_fn(sample_rate=plan.sample_rate))
+    random = Stream()
+    if engine == "kernel":
+        try:
+            kernel = Kernel(model, clip=clip, clipping=clipping, random=random)
+        except UnknownLayer as fault:
+            log.warning("the kernel does not know %s: %s; this model trains with opacus", fault.layer, fault.found)
+        else:
+            return _fit(model, kernel, x, y, company=company, settings=settings, plan=plan, clip=clip, random=random)
+    from fedcredit.privacy.hooks import fit_with_opacus  # seconds to import, seldom needed
 
-    total, seen = 0.0, 0
-    with _remarks():
-        for rows, labels in loader:
-            loss = binary_cross_entropy_with_logits(private(rows), labels, reduction="sum")
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss / max(len(labels), 1))
-            for parameter in private.parameters():
-                # Clipping turns an overflow into 0 * inf: one company could then be seen through the noise as NaN.
-                torch.nan_to_num_(parameter.grad_sample, nan=0.0, posinf=0.0, neginf=0.0)
-            renew(generator)
-            optimizer.step()
-            total += loss.item()
-            seen += len(labels)
-    made = [(plan.noise_multiplier, plan.sample_rate, plan.steps)]
-    if engine.accountant.history != made:
-        raise PolicyRefused("private training", found=f"steps {engine.accountant.history}", expected=f"{made}")
-    trained = dict(module.named_parameters())  # DPLSTM keeps nn.LSTM's names here; its state_dict adds its own
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(trained[name])
-    return total / seen if seen else float("nan")
+    is_apart = clipping == "per_layer"
+    return fit_with_opacus(model, x, y, company=company, settings=settings, plan=plan, clip=clip, per_layer=is_apart)
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-@contextlib.contextmanager
-def _remarks() -> Iterator[None]:
-    """Silence two remarks that come at every call."""
-    with warnings.catch_warnings():
-        # Said whenever secure_mode is off. It needs torchcsprng, which exists for no torch that we support; our
-        # generator is filled and renewed by the operating system instead (see randomness.py).
-        warnings.filterwarnings("ignore", message="Secure RNG turned off", category=UserWarning)
-        # Opacus's hooks ask for gradients of outputs only, so a first layer's input needs none.
-        warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-        yield
+def _fit(
+    model: nn.Module,
+    kernel: Kernel,
+    x: Tensor,
+    y: Tensor,
+    *,
+    company: NDArray[np.str_],
+    settings: LocalSettings,
+    plan: Step,
+    clip: float,
+    random: Stream,
+) -> float:
+    companies, spread = Companies(company), plan.noise_multiplier * clip
+    optimizer = optimizer_for(model, settings)
+    # The gradients are views of the kernel's vector: what is written there is what the optimizer reads.
+    for parameter, gradient in zip(kernel.parameters, kernel.gradients, strict=True):
+        parameter.grad = gradient
+    loss, seen = torch.zeros((), dtype=torch.float64), 0
+    for _ in range(plan.steps):
+        rows = companies.draw(plan.sample_rate, random=random)
+        total, losses = kernel.clipped(x[rows], y[rows])
+        if spread:
+            add_noise(total, spread=spread, random=random)
+        total.div_(plan.sample_rate * len(companies))
+        optimizer.step()
+        loss += losses
+        seen += len(rows)
+    for parameter in kernel.parameters:
+        parameter.grad = None
+    return loss.item() / seen if seen else float("nan")

@@ -1,42 +1,74 @@
-"""Entropy of the operating system into a torch generator, for noise and batch membership that nobody can replay."""
+"""A key of the operating system becomes batches and noise that nobody can replay: AES-256 in counter mode."""
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+from torch import Tensor
 
-# CPU generator state: seed u64, left i32, seeded i32, next u64, 624 MT19937 words in u64 each, cached normals.
-STATE_BYTES = 5056
-KEY_START = 24
-KEY_WORDS = 624
+KEY_BYTES = 32
+UNIFORM_BITS = 53  # what a float64 in [0, 1) can hold evenly
+PIECE_BYTES = 1 << 20  # of zeros that are encrypted at a time
 
 
-def os_generator() -> torch.Generator:
-    """A CPU generator whose whole MT19937 state, 19,937 bits, comes from the operating system.
+class Stream:
+    """A cryptographic generator (CSPRNG): the keystream of AES-256-CTR under 32 bytes from `os.urandom`.
 
-    `torch.Generator().manual_seed` and `.seed` expand 32 bits, which a machine can search in minutes; a batch or a
-    noise vector drawn that way would carry no privacy against somebody who tries all seeds. Here there is no seed
-    to find, log or send.
+    There is no seed: none can be given, found in a log or sent, and the key can be neither read, copied nor pickled.
+    Whoever knows any part of the output can say nothing of the rest without breaking AES. A process that was forked
+    draws a key of its own. Nothing of the study's generators or of torch's has a part in it.
 
-    What this is not: MT19937 is no cryptographic generator. Who knew some 20,000 bits of its output exactly could
-    compute the rest. `renew` bounds that to what is drawn between two renewals; and torch's normals are float32, so
-    the attack of Mironov (2012) on low-order bits of Gaussian noise is not excluded either.
-
-    >>> bool(torch.rand(1, generator=os_generator()) == torch.rand(1, generator=os_generator()))
+    >>> bool((Stream().words(4) == Stream().words(4)).any())
     False
     """
-    generator = torch.Generator()
-    renew(generator)
-    return generator
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        # The counter starts at 0 for every stream: no two streams have the same key.
+        cipher = Cipher(algorithms.AES256(os.urandom(KEY_BYTES)), modes.CTR(bytes(16)))
+        self._process, self._cipher = os.getpid(), cipher.encryptor()
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """`count` words of 64 fair bits each."""
+        if self._process != os.getpid():
+            self._renew()
+        left, drawn = 8 * count, []
+        while left > PIECE_BYTES:
+            drawn.append(self._cipher.update(ZEROS))
+            left -= PIECE_BYTES
+        drawn.append(self._cipher.update(ZEROS[:left]))
+        return np.frombuffer(b"".join(drawn) if len(drawn) > 1 else drawn[0], dtype=np.uint64)
+
+    def uniforms(self, count: int) -> NDArray[np.float64]:
+        """Multiples of 2^-53 in [0, 1), each with the same chance."""
+        return (self.words(count) >> np.uint64(64 - UNIFORM_BITS)) * 2.0**-UNIFORM_BITS
+
+    def chosen(self, count: int, *, chance: float) -> NDArray[np.bool_]:
+        """`count` independent coins that fall on True with `chance`, up to 2^-53: the members of a Poisson batch."""
+        return self.uniforms(count) < chance
+
+    def below(self, limits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each limit a whole number from 0 to the one below it, uniform up to limit * 2^-53."""
+        return (self.uniforms(len(limits)) * limits).astype(np.int64)
+
+    def normals(self, count: int) -> Tensor:
+        """`count` independent standard normals in float64 (Box and Muller 1958, from 106 bits a pair).
+
+        The radius ends at sqrt(2 * 53 * log 2) = 8.57; a true pair lies beyond it with chance 2^-53.
+        """
+        half = -(-count // 2)
+        bits = torch.from_numpy((self.words(2 * half) >> np.uint64(64 - UNIFORM_BITS)).view(np.int64))
+        # The logarithm's argument lies in (0, 1], the angle in [0, 2 pi).
+        radius = (bits[:half] + 1).double().mul_(2.0**-UNIFORM_BITS).log_().mul_(-2.0).sqrt_()
+        angle = bits[half:].double().mul_(2 * math.pi * 2.0**-UNIFORM_BITS)
+        return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)])[:count]
 
 
-def renew(generator: torch.Generator) -> None:
-    """Replace the whole state of a CPU generator by fresh entropy of the operating system."""
-    state = np.zeros(STATE_BYTES, dtype=np.uint8)
-    state[8:16] = np.array([1, 1], dtype=np.int32).view(np.uint8)  # left=1: new words at the next draw; seeded
-    key = np.frombuffer(os.urandom(4 * KEY_WORDS), dtype=np.uint32).astype(np.uint64)
-    state[KEY_START : KEY_START + 8 * KEY_WORDS] = key.view(np.uint8)
-    # torch refuses a state of another length, so a changed layout is an error and not a weak generator.
-    generator.set_state(torch.from_numpy(state))
+ZEROS = memoryview(bytes(PIECE_BYTES))

@@ -11,9 +11,10 @@ from fedcredit.errors import ConfigError, TableError
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.factors import Factor
 from fedcredit.models.train import LocalSettings
-from fedcredit.privacy import dpsgd
-from fedcredit.privacy.dpsgd import Companies, fit_private
-from fedcredit.privacy.randomness import os_generator
+from fedcredit.privacy import hooks
+from fedcredit.privacy.dpsgd import fit_private
+from fedcredit.privacy.hooks import CompanyRows
+from fedcredit.privacy.twister import os_generator
 from tests.conftest import FEATURES
 
 SGD = LocalSettings("sgd", lr=1.0)
@@ -146,12 +147,12 @@ def test_exactly_the_asked_number_of_noisy_steps_is_made(
 ) -> None:
     engines = []
 
-    class Watched(dpsgd.PrivacyEngine):
+    class Watched(hooks.PrivacyEngine):
         def __init__(self, **settings: object) -> None:
             super().__init__(**settings)
             engines.append(self)
 
-    monkeypatch.setattr(dpsgd, "PrivacyEngine", Watched)
+    monkeypatch.setattr(hooks, "PrivacyEngine", Watched)
     x, y = torch.zeros(8, 1, 3), torch.zeros(8)
     fit_private(
         logistic(),
@@ -163,6 +164,7 @@ def test_exactly_the_asked_number_of_noisy_steps_is_made(
         clip=1.0,
         sample_rate=sample_rate,
         steps=steps,
+        engine="opacus",
     )
     assert [engine.accountant.history for engine in engines] == [[(1.5, sample_rate, steps)]]
 
@@ -220,7 +222,7 @@ def test_a_company_with_24_rows_has_the_same_influence_bound_as_one_with_a_singl
 def test_a_drawn_company_contributes_one_uniform_row_of_its_own() -> None:
     company = np.array(["b", "a", "b", "c", "b"])
     x = torch.arange(5.0).reshape(5, 1, 1)
-    companies = Companies(x, x.flatten(), company=company, generator=os_generator())
+    companies = CompanyRows(x, x.flatten(), company=company, generator=os_generator())
     assert len(companies) == 3
     drawn = np.array([companies.__getitems__([0, 1, 2])[1].numpy() for _ in range(600)])
     assert set(drawn[:, 0]) == {1.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fedcredit.privacy.randomness import KEY_START, KEY_WORDS, STATE_BYTES, os_generator, renew
+from fedcredit.privacy.twister import KEY_START, KEY_WORDS, STATE_BYTES, os_generator, renew
 
 
 def key_of(generator: torch.Generator) -> np.ndarray:
