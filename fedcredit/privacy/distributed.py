@@ -14,10 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import ConfigError
+from fedcredit.privacy.accounting import solve_noise
 from fedcredit.privacy.discrete import DRAW_ERROR, Uniform, discrete_gaussian
 
+# Share of epsilon and of delta that is kept back for what whole numbers cost.
+SPARED = 1e-4
 # Total variation between a discrete Gaussian and a rounded continuous one is below this over sigma^2.
 ROUNDED_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Sought:
+    """The privacy that a whole run of `steps` equal steps shall have."""
+
+    epsilon: float
+    delta: float
+    sample_rate: float
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -77,20 +90,23 @@ def noise_share(
     return discrete_gaussian(dimension, sigma=whole / math.sqrt(crowd.honest), uniform=uniform)
 
 
-def delta_slack(
-    dimension: int, *, noise_multiplier: float, clip: float, scale: float, crowd: Crowd, epsilon: float, steps: int
-) -> float:
-    """What has to be taken off delta for noise of whole numbers to be accounted as continuous Gaussian noise.
+def solve_shared_noise(terms: Sought, *, dimension: int, clip: float, scale: float, crowd: Crowd) -> float:
+    """The noise multiplier that continuous noise needs, with SPARED of epsilon and delta left for the whole numbers.
 
     The shares add up to a discrete Gaussian (see discrete.py), within ROUNDED_ERROR / sigma^2 an entry of a rounded
-    one, and rounding what is private already costs nothing. A total variation of t costs (1 + e^epsilon) t.
+    continuous one, and rounding what is private already costs nothing. A total variation of t costs (1 + e^epsilon) t
+    of delta; factors within exp(+-d) of each draw cost 2 d of epsilon.
 
-    >>> slack = delta_slack(
-    ...     5000, noise_multiplier=6.0, clip=1.0, scale=2.0**20, crowd=Crowd.of(5), epsilon=3.0, steps=100
-    ... )
-    >>> slack < 1e-6
-    True
+    Raises:
+        ConfigError: the grid is too coarse, or there are too many entries and steps, for what is spared.
     """
-    whole = noise_multiplier * sensitivity(clip=clip, scale=scale, dimension=dimension)
-    apart = ROUNDED_ERROR / whole**2 + crowd.institutions * DRAW_ERROR
-    return (1 + math.exp(epsilon)) * steps * dimension * apart
+    epsilon, delta = terms.epsilon * (1 - SPARED), terms.delta * (1 - SPARED)
+    noise = solve_noise(epsilon, delta=delta, sample_rate=terms.sample_rate, steps=terms.steps)
+    entries = terms.steps * dimension
+    sigma = noise * sensitivity(clip=clip, scale=scale, dimension=dimension)
+    by_draws = 2 * entries * crowd.institutions * DRAW_ERROR
+    by_rounding = (1 + math.exp(terms.epsilon)) * entries * ROUNDED_ERROR / sigma**2
+    if by_draws > terms.epsilon - epsilon or by_rounding > terms.delta - delta:
+        hint = "a smaller masking limit makes the grid finer; fewer rounds or weights need less of it"
+        raise ConfigError("privacy.noise", found="a grid too coarse for the noise", expected="a finer one", hint=hint)
+    return noise

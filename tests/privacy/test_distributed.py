@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from fedcredit.errors import ConfigError
-from fedcredit.privacy.distributed import ROUNDED_ERROR, Crowd, noise_share
+from fedcredit.privacy.accounting import Step, epsilon_spent
+from fedcredit.privacy.distributed import ROUNDED_ERROR, Crowd, Sought, noise_share, solve_shared_noise
 
 
 def test_what_the_colluders_do_not_know_is_the_whole_noise() -> None:
@@ -42,3 +43,11 @@ def test_a_discrete_gaussian_is_a_rounded_one_but_for_the_stated_error(sigma: fl
     rounded = np.diff(norm.cdf(np.append(k - 0.5, k[-1] + 0.5) / sigma))
     apart = np.abs(discrete / discrete.sum() - rounded).sum() / 2
     assert 0.2 * ROUNDED_ERROR < apart * sigma**2 < ROUNDED_ERROR
+
+
+def test_what_whole_numbers_cost_is_kept_back_and_a_coarse_grid_is_refused() -> None:
+    sought = Sought(epsilon=3.0, delta=1e-5, sample_rate=0.5, steps=40)
+    noise = solve_shared_noise(sought, dimension=2000, clip=1.0, scale=2.0**40, crowd=Crowd.of(5))
+    assert 2.99 < epsilon_spent([Step(noise, 0.5, 40)], delta=1e-5) < 3.0
+    with pytest.raises(ConfigError, match="a grid too coarse"):
+        solve_shared_noise(sought, dimension=2000, clip=1.0, scale=2.0**10, crowd=Crowd.of(5))
