@@ -5,14 +5,14 @@ Nothing in here opens a socket, reads a clock or knows Flower: bytes come in, by
 replies by name to what goes out next. Indices on the wire are places in the roster's order of names.
 
     set-up, once a run              institution                           server (`server_setup`)
-      1  offer_keys()               -> KeyOffer                           relay_keys -> KeyList, the same for all
-      2  encapsulate(key_list)      -> Capsules                           relay_capsules -> CapsuleDelivery, each its own
+      1  offer_keys()               -> KeyOffer                           relay_keys -> KeyList, one for all
+      2  encapsulate(key_list)      -> Capsules                           relay_capsules -> CapsuleDelivery, one each
       3  agree(delivery)            -> Confirmations                      relay_confirmations -> ConfirmationDelivery
       4  confirm(delivery)             (rides on the next message)
     one round ahead
       5  deal(round, attempt)       -> Deal                               gather_deals -> cohort
     round r, attempt a                                                    (`server_round`)
-      6  upload(start, ...)         -> UploadHeader, masked words         start_round -> RoundStart, each its own
+      6  upload(start, ...)         -> UploadHeader, masked words         start_round -> RoundStart, one each
          (and deal(r + 1, 0)        -> Deal, on the same reply)           gather_uploads -> SurvivorSet, for survivors
       7  sign_survivors(set)        -> SurvivorSignature                  gather_signatures -> SignatureSet
       8  release(signatures)        -> Release                            unmask -> the sum

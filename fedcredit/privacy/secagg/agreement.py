@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from fedcredit.privacy.secagg.messages import KeyOffer
 from fedcredit.privacy.secagg.refusals import KeyRefused
+from fedcredit.privacy.secagg.setup_messages import KeyOffer
 from fedcredit.trust.keys import transcript
 
 PAIR_LABEL = b"fedcredit/v1/secagg/pair"

@@ -9,13 +9,12 @@ What leaves here and why it may:
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterable
 
+from fedcredit.privacy.secagg import dealing
 from fedcredit.privacy.secagg.client_setup import require_enough
 from fedcredit.privacy.secagg.context import (
     Context,
-    RoundId,
     base_seed,
     pair_mask_seed,
     self_mask_seed,
@@ -25,8 +24,13 @@ from fedcredit.privacy.secagg.differencing import require_apart
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.masks import add_mask, remove_mask
 from fedcredit.privacy.secagg.member import Member
-from fedcredit.privacy.secagg.messages import (
-    Deal,
+from fedcredit.privacy.secagg.refusals import (
+    ContextRefused,
+    EncodingRefused,
+    SharesRefused,
+    SurvivorsRefused,
+)
+from fedcredit.privacy.secagg.round_messages import (
     Release,
     RoundStart,
     SignatureSet,
@@ -34,60 +38,11 @@ from fedcredit.privacy.secagg.messages import (
     SurvivorSignature,
     UploadHeader,
 )
-from fedcredit.privacy.secagg.refusals import (
-    ContextRefused,
-    EncodingRefused,
-    SharesRefused,
-    SurvivorsRefused,
-)
-from fedcredit.privacy.secagg.sealing import seal, unseal, wrap
 from fedcredit.privacy.secagg.states import Dealt, Paired, SurvivorsSigned, Uploaded
-from fedcredit.privacy.shamir import commitment, split
-from fedcredit.trust.keys import transcript
-
-SELF, KEY = b"b", b"k"  # which of a dealer's two secrets
-
-
-def share_commitment(share: bytes, *, at: RoundId, dealer: int, holder: int, which: bytes) -> bytes:
-    """The dealer's commitment to one share: for this holder, of this secret, in this (round, attempt)."""
-    who = (dealer.to_bytes(2, "big"), holder.to_bytes(2, "big"))
-    return commitment(share, context=transcript(b"share", which, at.to_bytes(), *who))
-
-
-def secret_commitment(secret: bytes, *, at: RoundId, dealer: int, which: bytes) -> bytes:
-    """The dealer's commitment to b or k itself, so that shares of no one secret are known as the dealer's fault."""
-    return commitment(secret, context=transcript(b"secret", which, at.to_bytes(), dealer.to_bytes(2, "big")))
-
-
-def deal(me: Member, paired: Paired, at: RoundId) -> tuple[Dealt, Deal]:
-    """Fresh b and k, shared among all of the run; the base seeds with all peers, wrapped under k."""
-    b, k = secrets.token_bytes(32), secrets.token_bytes(32)
-    holders = sorted([*paired.secrets, me.index])
-    threshold = me.plan.roster.threshold
-    of_b, of_k = (split(value, threshold=threshold, holders=[index + 1 for index in holders]) for value in (b, k))
-    shares = {index: (of_b[index + 1], of_k[index + 1]) for index in holders}
-    sealed = {
-        peer: seal(shares[peer], secret=secret, at=at, dealer=me.index, holder=peer)
-        for peer, secret in paired.secrets.items()
-    }
-    commitments = {
-        holder: (
-            share_commitment(pair[0], at=at, dealer=me.index, holder=holder, which=SELF),
-            share_commitment(pair[1], at=at, dealer=me.index, holder=holder, which=KEY),
-        )
-        for holder, pair in shares.items()
-    }
-    committed = tuple(secret_commitment(s, at=at, dealer=me.index, which=w) for s, w in ((b, SELF), (k, KEY)))
-    seeds = {peer: base_seed(secret, at) for peer, secret in paired.secrets.items()}
-    wrapped = wrap(seeds, key=k, at=at, dealer=me.index)
-    message = Deal(
-        at.plan, at.round, at.attempt, me.index, sealed, commitments, (committed[0], committed[1]), wrapped
-    ).signed(me.identity)
-    return Dealt(b, shares[me.index]), message
 
 
 def require_start(me: Member, paired: Paired, start: RoundStart) -> None:
-    """Return if we may take part in this round: we are in its cohort, it is large enough, all of it is paired with us."""
+    """Return if we may take part: we are in the cohort, it is large enough, all of it is paired with us."""
     me.plan.require(start.plan)
     require_enough(me, len(start.cohort), where="secagg cohort")
     others = set(start.cohort) - {me.index}
@@ -102,25 +57,6 @@ def require_start(me: Member, paired: Paired, start: RoundStart) -> None:
 def require_cohort_apart(me: Member, cohort: Iterable[int], *, signed: list[frozenset[str]]) -> None:
     """Return if a sum over this set, beside those signed over the same model, isolates nobody."""
     require_apart(me.plan.roster.named(cohort), signed)
-
-
-def open_shares(me: Member, paired: Paired, start: RoundStart) -> dict[int, tuple[bytes, bytes]]:
-    """What every other member of the cohort dealt to us. Raises SharesRefused if one does not open or was not committed to."""
-    at, shares = RoundId(start.plan, start.round, start.attempt), {}
-    for dealer, sealed in start.sealed.items():
-        pair = unseal(sealed, secret=paired.secrets[dealer], at=at, dealer=dealer, holder=me.index)
-        found = tuple(
-            share_commitment(share, at=at, dealer=dealer, holder=me.index, which=which)
-            for share, which in zip(pair, (SELF, KEY), strict=True)
-        )
-        if found != start.commitments[dealer]:
-            raise SharesRefused(
-                f"secagg shares of {me.plan.roster.names[dealer]!r}",
-                found="another share",
-                expected="the committed one",
-            )
-        shares[dealer] = pair
-    return shares
 
 
 def masked(me: Member, paired: Paired, dealt: Dealt, *, context: Context, encoded: Words) -> Words:
@@ -147,7 +83,7 @@ def upload(
     me: Member, paired: Paired, dealt: Dealt, *, start: RoundStart, context: Context, encoded: Words
 ) -> tuple[Uploaded, UploadHeader, Words]:
     """The masked update with a signed header, and the shares that we hold from now on."""
-    shares = {me.index: dealt.own, **open_shares(me, paired, start)}
+    shares = {me.index: dealt.own, **dealing.open_shares(me, paired, start)}
     words = masked(me, paired, dealt, context=context, encoded=encoded)
     digest, payload = context.digest(), payload_digest(words)
     at = context.at

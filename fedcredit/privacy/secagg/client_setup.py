@@ -14,7 +14,8 @@ from fedcredit.privacy.secagg.agreement import (
     offers_digest,
 )
 from fedcredit.privacy.secagg.member import Member
-from fedcredit.privacy.secagg.messages import (
+from fedcredit.privacy.secagg.refusals import KeyRefused, TooFewRefused
+from fedcredit.privacy.secagg.setup_messages import (
     CapsuleDelivery,
     Capsules,
     ConfirmationDelivery,
@@ -22,7 +23,6 @@ from fedcredit.privacy.secagg.messages import (
     KeyList,
     KeyOffer,
 )
-from fedcredit.privacy.secagg.refusals import KeyRefused, TooFewRefused
 from fedcredit.privacy.secagg.states import Encapsulated, Offered, Paired
 
 
@@ -35,7 +35,7 @@ def offer_keys(me: Member) -> tuple[Offered, KeyOffer]:
 
 
 def verified_offers(me: Member, offers: dict[int, bytes]) -> dict[int, KeyOffer]:
-    """All offers, each signed by the identity that *we* pinned for its place. Raises KeyRefused at the first that is not."""
+    """All offers, each signed by the identity that *we* pinned for its place. Raises KeyRefused if one is not."""
     found = {}
     for index, data in offers.items():
         offer = KeyOffer.from_bytes(data).verify(me.plan)

@@ -1,9 +1,9 @@
 """What a round is about becomes the seeds of its masks, so that masks cancel only among those who were told the same.
 
-A pair's base seed binds (run, round, attempt); it can be computed one round ahead, before the model is known. The mask's
-seed binds the context too: the digest of the global model, of the settings, and the cohort. Members who were given
-different models (Pasquini et al. 2022) have masks that do not cancel. The server, who knows the context, gets from a dropped member's base
-seeds to its masks of that context only.
+A pair's base seed binds (run, round, attempt) and can be computed one round ahead, before the model is known. The
+mask's seed binds the context too: the digests of the global model and of the settings, and the cohort. Members who were
+given different models (Pasquini et al. 2022) have masks that do not cancel; the server, who knows the context, gets
+from a dropped member's base seeds to its masks in that context only.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ PLAN_LABEL = b"fedcredit/v1/secagg/plan"
 
 @dataclass(frozen=True)
 class Roster:
-    """The institutions of a run by name, each with its pinned identity; their index is their place in the order of names.
+    """The institutions of a run by name, each with its pinned identity; the index is the place in the order of names.
 
     It comes from what the institutions pinned before the run, never from keys that a server brings along.
     Raises TooFewRefused for fewer than MIN_SURVIVORS, KeyRefused if two names share one identity.
@@ -85,7 +85,8 @@ class Roster:
 class Plan:
     """What all parties agree on before a run's first key; `hash` is in every message, signature and mask of it.
 
-    `run_id` is new for every run (and for a second set-up within one); `schema_sha256` is the 32-byte digest of the model's schema.
+    `run_id` is new for every run, and for a second set-up within one; `schema_sha256` is the 32-byte digest of the
+    model's schema.
     """
 
     run_id: str

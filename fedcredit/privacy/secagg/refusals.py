@@ -6,7 +6,7 @@ from fedcredit.errors import PolicyRefused
 
 
 class SecaggRefused(PolicyRefused):
-    """Secure aggregation stops here rather than reveal an institution's update; caught as one, drawn as one of these."""
+    """Secure aggregation stops here rather than reveal an institution's update: the root of those below."""
 
     code = "secagg"
 

@@ -1,9 +1,9 @@
 """A dealer's shares become ciphertext for one holder, and its pair seeds ciphertext under the key that it shares out.
 
-AES-256-GCM under a key from the secret that the pair agreed on and confirmed. HPKE to the holder's run key would do the
-same with the same two mathematical families, and no more forward secrecy within a run, at 220 us a share and its opening in place of some
-10 (42 members: 9 ms of a round). Every key is of one (round, attempt, dealer, holder) and seals one message, so the
-nonce can be constant.
+AES-256-GCM under a key from the secret that the pair agreed on and confirmed. HPKE to the holder's run key would rest
+on the same two families of mathematics, with no more forward secrecy within a run, at 220 us to seal and open a share
+in place of some 20 (42 members: 9 ms of a round). Every key is of one (round, attempt, dealer, holder) and seals one
+message, so the nonce can be constant.
 """
 
 from __future__ import annotations

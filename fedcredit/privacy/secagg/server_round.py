@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from fedcredit.privacy.secagg.client_round import payload_digest
 from fedcredit.privacy.secagg.context import Context, RoundId, statement
 from fedcredit.privacy.secagg.encoding import Words
-from fedcredit.privacy.secagg.messages import (
+from fedcredit.privacy.secagg.plan import Plan
+from fedcredit.privacy.secagg.refusals import ContextRefused, MessageRefused, StageRefused, SurvivorsRefused
+from fedcredit.privacy.secagg.replies import Faults, accept, require_round, require_sender
+from fedcredit.privacy.secagg.round_messages import (
     RoundStart,
     SignatureSet,
     SurvivorSet,
     SurvivorSignature,
     UploadHeader,
 )
-from fedcredit.privacy.secagg.plan import Plan
-from fedcredit.privacy.secagg.refusals import ContextRefused, MessageRefused, StageRefused, SurvivorsRefused
-from fedcredit.privacy.secagg.server_setup import Cohort, Faults, accept, require_round, require_sender
+from fedcredit.privacy.secagg.server_setup import Cohort
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def start_round(cohort: Cohort, *, model_sha256: bytes, settings_sha256: bytes) 
 
 
 def gather_uploads(started: Started, replies: Mapping[str, tuple[bytes, Words]]) -> Surviving:
-    """From headers and masked words to the survivor set. Who is not in it by now is dropped: its late upload is refused.
+    """From headers and masked words to the survivor set. Who is not in it by now is dropped, for this attempt.
 
     Raises TooFewRefused, and then nothing was revealed.
     """

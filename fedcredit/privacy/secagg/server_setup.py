@@ -1,33 +1,29 @@
 """Replies by institution become what the server relays next: the set-up of a run, and the shares dealt for a round.
 
-The server holds no secret. It checks what it relays, so that one faulty member does not stop the others, who would have to
-refuse: whose reply is missing or wrong is left out and named in `faults`, and TooFewRefused is raised once too few remain.
+The server holds no secret. It checks what it relays, so that one faulty member does not stop the others, who would
+refuse: whose reply is missing or wrong is left out, the wrong ones are named in `faults`, and TooFewRefused is raised
+once too few remain.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
 
-from fedcredit.errors import FedCreditError
 from fedcredit.privacy.secagg.agreement import offers_digest
-from fedcredit.privacy.secagg.messages import (
+from fedcredit.privacy.secagg.plan import Plan
+from fedcredit.privacy.secagg.refusals import KeyRefused, SharesRefused
+from fedcredit.privacy.secagg.replies import Faults, accept, require_round, require_sender
+from fedcredit.privacy.secagg.round_messages import Deal
+from fedcredit.privacy.secagg.setup_messages import (
     CapsuleDelivery,
     Capsules,
     ConfirmationDelivery,
     Confirmations,
-    Deal,
     KeyList,
     KeyOffer,
 )
-from fedcredit.privacy.secagg.plan import Plan
-from fedcredit.privacy.secagg.refusals import KeyRefused, PlanRefused, SharesRefused, TooFewRefused
-
-R = TypeVar("R")
-M = TypeVar("M")
-Faults = Mapping[str, FedCreditError]  # by institution: why its reply was left out
 
 
 @dataclass(frozen=True)
@@ -147,61 +143,3 @@ def gather_deals(ready: Ready, replies: Mapping[str, bytes], *, round_: int, att
     known = {plan.roster.names[index] for index in ready.present}
     deals, faults = accept(plan, {n: r for n, r in replies.items() if n in known}, check)
     return Cohort(plan, round_, attempt, ready.present, deals, faults)
-
-
-def accept(
-    plan: Plan, replies: Mapping[str, R], check: Callable[[int, R], M], *, least: int | None = None
-) -> tuple[dict[int, M], dict[str, FedCreditError]]:
-    """The replies that pass the check by index, and the error of each that does not. Raises TooFewRefused."""
-    good: dict[int, M] = {}
-    faults: dict[str, FedCreditError] = {}
-    for name in sorted(replies):
-        try:
-            index = plan.roster.index(name)
-            good[index] = check(index, replies[name])
-        except FedCreditError as error:
-            faults[name] = error
-    needed = plan.roster.least if least is None else least
-    if len(good) < needed:
-        raise TooFewRefused(
-            "secagg",
-            found=f"{len(good)} good replies" + (f" (faulty: {', '.join(faults)})" if faults else ""),
-            expected=f"at least {needed} of the roster's {len(plan.roster.names)}",
-        )
-    return dict(sorted(good.items())), faults
-
-
-class Sent(Protocol):
-    """A message that says who sent it."""
-
-    @property
-    def sender(self) -> int:
-        """The sender's index."""
-
-
-class OfRound(Protocol):
-    """A message of a (round, attempt)."""
-
-    @property
-    def round(self) -> int:
-        """Its round."""
-
-    @property
-    def attempt(self) -> int:
-        """Its attempt."""
-
-
-S = TypeVar("S", bound=Sent)
-
-
-def require_sender(message: S, index: int) -> S:
-    """The message, if it is of the member whose reply it came as. Raises KeyRefused otherwise."""
-    if message.sender != index:
-        raise KeyRefused("secagg reply", found="another member's message", expected="the sender's own")
-    return message
-
-
-def require_round(message: OfRound, round_: int, attempt: int) -> None:
-    """Return if the message is of this (round, attempt). Raises PlanRefused otherwise."""
-    if (message.round, message.attempt) != (round_, attempt):
-        raise PlanRefused("secagg reply", found="a message of another round or attempt", expected="this one's")

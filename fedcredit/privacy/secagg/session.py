@@ -8,19 +8,13 @@ and refuses what it had done already.
 
 from __future__ import annotations
 
-from fedcredit.privacy.secagg import client_round, client_setup
+from fedcredit.privacy.secagg import client_round, client_setup, dealing
 from fedcredit.privacy.secagg.context import Context, RoundId
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.member import Member
-from fedcredit.privacy.secagg.messages import (
-    CapsuleDelivery,
-    ConfirmationDelivery,
-    KeyList,
-    RoundStart,
-    SignatureSet,
-    SurvivorSet,
-)
 from fedcredit.privacy.secagg.plan import Plan
+from fedcredit.privacy.secagg.round_messages import RoundStart, SignatureSet, SurvivorSet
+from fedcredit.privacy.secagg.setup_messages import CapsuleDelivery, ConfirmationDelivery, KeyList
 from fedcredit.privacy.secagg.states import Dealt, Encapsulated, Offered, Paired, SurvivorsSigned, Uploaded
 from fedcredit.privacy.secagg.store import Store
 from fedcredit.trust.keys import Identity
@@ -70,7 +64,7 @@ class ClientSession:
     def deal(self, round_: int, *, attempt: int = 0) -> bytes:
         """Step 5, one round ahead: shares for (round, attempt). Once each: StageRefused the second time."""
         at = RoundId.of(self.plan, round_, attempt=attempt)
-        state, message = client_round.deal(self.me, self._paired(), at)
+        state, message = dealing.deal(self.me, self._paired(), at)
         self.store.advance(at, before=None, after=DEALT, state=state.to_bytes())
         return message.to_bytes()
 

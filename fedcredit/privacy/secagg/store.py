@@ -2,7 +2,8 @@
 
 This is the only file of the room that touches a disk. A stage is a compare-and-set: of two processes, or of a process
 and its restarted self, one gets to deal, upload, sign or release, and the other is refused. The file holds the pair
-secrets and the open rounds' shares: mode 0600, or refused; states are overwritten as a round moves on, and SQLite zeroes what it deletes.
+secrets and the open rounds' shares: mode 0600, or refused; a state is overwritten as its round moves on, and SQLite
+zeroes what it deletes.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Store:
         """Move a (round, attempt) to its next stage, once, with the (model, survivor set) that it signs if any.
 
         Raises StageRefused if it is not at `before`, DifferencingRefused if the set beside those signed over the same
-        model isolates an institution: looked up in the same transaction, so that two processes cannot sign past each other.
+        model isolates an institution: looked up in the same transaction, lest two processes sign past each other.
         """
         key = (at.plan, at.round, at.attempt)
         with self._transaction() as db:

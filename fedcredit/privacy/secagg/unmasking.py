@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedcredit.privacy.secagg.client_round import KEY, SELF, secret_commitment, share_commitment
 from fedcredit.privacy.secagg.context import RoundId, pair_mask_seed, self_mask_seed
+from fedcredit.privacy.secagg.dealing import KEY, SELF, secret_commitment, share_commitment
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.masks import add_mask, remove_mask
-from fedcredit.privacy.secagg.messages import Release
 from fedcredit.privacy.secagg.refusals import SharesRefused
+from fedcredit.privacy.secagg.replies import Faults, accept, require_round, require_sender
+from fedcredit.privacy.secagg.round_messages import Release
 from fedcredit.privacy.secagg.sealing import unwrap
 from fedcredit.privacy.secagg.server_round import Agreed
-from fedcredit.privacy.secagg.server_setup import Faults, accept, require_round, require_sender
 from fedcredit.privacy.shamir import combine_many
 
 
 @dataclass(frozen=True)
 class Unmasked:
-    """The sum mod 2^bits over the survivors (`plan.encoding.decode` reads it), who they are, and whose reply was faulty."""
+    """The sum mod 2^bits over the survivors (`plan.encoding.decode` reads it), and whose reply was faulty."""
 
     words: Words
     survivors: tuple[str, ...]

@@ -1,8 +1,8 @@
 """A message becomes bytes in exactly one way, and bytes become a message only if they are that way.
 
 Integers have fixed widths, everything else its length before it, entries by institution stand in strictly ascending
-order, nothing may follow the end. So equal messages are equal bytes: what is signed is what is sent. Every message opens with the suite
-and its kind, which leaves no room for a downgrade or for one kind read as another.
+order, nothing may follow the end. So equal messages are equal bytes: what is signed is what is sent. Every message
+opens with the suite and its kind, which leaves no room for a downgrade or for one kind read as another.
 """
 
 from __future__ import annotations
