@@ -12,12 +12,14 @@ import logging
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
-from clients.egress import outsides, pass_reply, refusal
+from clients import masks
+from clients.egress import outside, outsides, pass_reply, refusal
 from clients.institution import Institution, Rows, institution_of
 from clients.training import batch_order, train_plainly, train_private
 from fedcredit.data.governance.gate import Block, six_digits
@@ -27,21 +29,24 @@ from fedcredit.errors import ConfigError, FedCreditError, PolicyRefused, TableEr
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import decode, encode, record_of
+from fedcredit.federation.masked import Layout
 from fedcredit.federation.messages import (
     ARRAYS,
     CONFIG,
-    DESCRIBE,
     EVALUATE,
     EXAMPLES,
+    MASKED,
     MAX_ROUND,
     METRICS,
     SCORE_BINS,
     TRAIN,
+    WORDS,
     Task,
 )
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.mechanism import run_epsilon
+from fedcredit.privacy.secagg import ClientSession
 
 MAX_MU = 1e6
 MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
@@ -60,8 +65,8 @@ def coded(handler: Handler) -> Handler:
         kind = message.metadata.message_type
         try:
             reply = handler(message, context)
-            task = None if kind == DESCRIBE else Task.from_config(message.content[CONFIG])
-            arrays = _outside(task) if task is not None and kind == TRAIN else {}
+            task = Task.from_config(message.content[CONFIG])
+            arrays = _outside(task) if kind == TRAIN else _outside_masked(task, institution_of(context), kind)
             return pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
         except FedCreditError as fault:
             log.warning("%s refused: %s", kind, fault)
@@ -77,13 +82,14 @@ def coded(handler: Handler) -> Handler:
 @coded
 def describe(message: Message, context: Context) -> Message:
     """Who this institution is and what its table looks like; nothing about any company."""
-    here = institution_of(context)
+    here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+    companies, rows = here.sizes(task)
     facts = {
         "institution": here.name,
         "schema-sha256": here.schema_sha256,
         "label-definition": here.label_definition,
-        "companies": here.companies,
-        "rows": len(here.train),
+        "companies": companies,
+        "rows": rows,
     }
     return Message(RecordDict({CONFIG: ConfigRecord(facts)}), reply_to=message)
 
@@ -112,6 +118,60 @@ def train(message: Message, context: Context) -> Message:
     personal.keep_head(here.folder(task.run), model, share=task.share, number=number)
     arrays = {name: encode(value.numpy()) for name, value in personal.shared(model, share=task.share).items()}
     return Message(RecordDict({ARRAYS: record_of(arrays), METRICS: MetricRecord(metrics)}), reply_to=message)
+
+
+@app.train("masked")
+@coded
+def train_masked(message: Message, context: Context) -> Message:
+    """As `train`, but the update, its weight and the counts leave in one masked vector that only a sum can open."""
+    here, task, number = _open(message, context)
+    mu = _proximal_mu(message)
+    if task.privacy is not None and mu:
+        raise PolicyRefused("proximal-mu", found="a proximal term, under privacy", expected="a strategy without one")
+    return masks.upload(message, here, task, _receive(message, task, here=here), proximal_mu=mu, number=number)
+
+
+@app.query("keys")
+@coded
+def keys(message: Message, context: Context) -> Message:
+    """Our public keys for one run's masks, signed."""
+    return _masking(message, context, lambda session, _: session.offer_keys())
+
+
+@app.query("agree")
+@coded
+def agree(message: Message, context: Context) -> Message:
+    """Ciphertexts for the others, once all their keys are signed by the identities that we pinned."""
+    return _masking(message, context, lambda session, data: session.encapsulate(data))
+
+
+@app.query("confirm")
+@coded
+def confirm(message: Message, context: Context) -> Message:
+    """Proofs that our keys agree."""
+    return _masking(message, context, lambda session, data: session.agree(data))
+
+
+@app.query("shares")
+@coded
+def shares(message: Message, context: Context) -> Message:
+    """Sealed shares of a round's secrets, where they did not ride on the round before."""
+    return _masking(message, context, lambda session, _: masks.deal(session, message))
+
+
+@app.query("survivors")
+@coded
+def survivors(message: Message, context: Context) -> Message:
+    """Our signature over who is in the sum."""
+    task = Task.from_config(message.content[CONFIG])
+    return _masking(message, context, lambda session, data: masks.sign(session, data, task=task))
+
+
+@app.query("unmask")
+@coded
+def unmask(message: Message, context: Context) -> Message:
+    """Shares that open the sum, once enough of us have signed the same one."""
+    return _masking(message, context, lambda session, data: session.release(data))
 
 
 @app.train("personalise")
@@ -159,7 +219,7 @@ def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
         raise TableError("task.features", found="another feature list", expected="the institution's own")
     if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:
         raise PolicyRefused("task.metrics", found="exact, under privacy", expected="none", hint="the operator decides")
-    if message.metadata.message_type == TRAIN or (
+    if message.metadata.message_type in (TRAIN, MASKED) or (
         message.metadata.message_type == EVALUATE and task.metrics == "exact"
     ):
         is_private = task.privacy is not None and task.metrics == "none"
@@ -206,6 +266,26 @@ def _outside(task: Task) -> dict[str, Block]:
     """What the arrays of the task's model look like, all but their values."""
     model, _ = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
     return outsides(personal.shared(model, share=task.share))
+
+
+def _outside_masked(task: Task, here: Institution, kind: str) -> dict[str, Block]:
+    """What a masked vector looks like, all but its words; of other messages nothing."""
+    group = task.masking.group_of(here.name) if task.masking is not None and kind == MASKED else None
+    if group is None:
+        return {}
+    encoding = Layout.of(task, group, size=_size(task)).encoding
+    return {WORDS: outside(encode(np.zeros(encoding.length, dtype=encoding.dtype)))}
+
+
+def _masking(message: Message, context: Context, step: Callable[[ClientSession, bytes], bytes]) -> Message:
+    here, task, _ = _open(message, context)
+    return masks.answer(message, here, task, size=_size(task), step=step)
+
+
+def _size(task: Task) -> int:
+    """How many numbers of the task's model travel."""
+    model, _ = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
+    return sum(value.numel() for value in personal.shared(model, share=task.share).values())
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:

@@ -18,9 +18,7 @@ from fedcredit.federation.messages import EXAMPLES, Task
 CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 
 
-def pass_reply(
-    reply: Message, *, to: Message, here: Institution, task: Task | None, arrays: Mapping[str, Block]
-) -> Message:
+def pass_reply(reply: Message, *, to: Message, here: Institution, task: Task, arrays: Mapping[str, Block]) -> Message:
     """A reply of the same content, once the gate has passed it; `arrays` are those of the task's model that travel.
 
     Raises:
@@ -58,14 +56,15 @@ def outsides(parameters: Mapping[str, Tensor]) -> dict[str, Block]:
     return {name: outside(encode(value.numpy())) for name, value in parameters.items()}
 
 
-def _node(here: Institution, task: Task | None, arrays: Mapping[str, Block]) -> Node:
-    terms = task.privacy if task is not None else None
+def _node(here: Institution, task: Task, arrays: Mapping[str, Block]) -> Node:
+    terms = task.privacy
+    companies, rows = here.sizes(task)
     constants: dict[str, str | int | float] = {
         "institution": here.name,
         "schema-sha256": here.schema_sha256,
         "label-definition": here.label_definition,
-        "companies": here.companies,
-        "rows": len(here.train),
+        "companies": companies,
+        "rows": rows,
         EXAMPLES: len(here.train) if terms is None else here.companies,
         "validation-good": len(here.validation) - here.validation_bad,
         "validation-bad": here.validation_bad,
@@ -77,6 +76,6 @@ def _node(here: Institution, task: Task | None, arrays: Mapping[str, Block]) -> 
         level=here.level,
         is_open=here.is_open,
         is_private=terms is not None,
-        is_charged=task is not None and here.has_charged(task),
+        is_charged=here.has_charged(task),
         names=here.names,
     )

@@ -21,14 +21,20 @@ from fedcredit.data.governance.masking import LOGS
 from fedcredit.data.governance.names import Names, read_names
 from fedcredit.data.windows import Windows, digest, load
 from fedcredit.errors import ConfigError, PolicyRefused
+from fedcredit.federation.masked import plan_of
 from fedcredit.federation.messages import Task
 from fedcredit.privacy.ceilings import Ceilings
 from fedcredit.privacy.ledger import Account, Ledger, ledger_path
+from fedcredit.privacy.secagg import ClientSession, Store
+from fedcredit.privacy.weights import size_class
+from fedcredit.trust.keys import Identity, PublicIdentity
+from fedcredit.trust.roster import read_roster
 
 # Flower's simulation gives a node nothing but its number; the file named here holds the node_config of each.
 NODES_FILE = "FEDCREDIT_NODES"
 
 RUN_LEDGER = "ledger.sqlite"  # in a run's folder, for public and synthetic rows
+MASKS_FILE = "masks.sqlite"  # what was dealt, uploaded, signed and released in masked sums; never twice
 IN_RUN = "run"  # the node's `ledger`, where it is to be there
 
 SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found in many a count
@@ -71,6 +77,8 @@ class Institution:
     is_open: bool = False
     names: Names | None = None
     ledger: Path | None = None
+    identity: Path | None = None
+    roster: Path | None = None
     ceilings: Ceilings = field(default_factory=Ceilings)
     populations: tuple[str, ...] = ()
     study: str = ""
@@ -85,6 +93,28 @@ class Institution:
     def validation_bad(self) -> int:
         """How many validation rows have label 1."""
         return int(self.validation.y.sum())
+
+    def sizes(self, task: Task) -> tuple[int, int]:
+        """Companies and rows that it trains on; under masks the power of two below each, since weights are masked."""
+        companies, rows = self.companies, len(self.train)
+        return (companies, rows) if task.masking is None else (size_class(companies), size_class(rows))
+
+    def masks_of(self, task: Task, *, session: str, size: int) -> ClientSession:
+        """This institution's side of the task's masked sum, on its own disk and with the identities that it pinned.
+
+        Raises:
+            ConfigError: the operator named no identity or no roster, or the task has no sum with this institution.
+            SecaggRefused, KeyFileRefused: see `Roster` and `Identity`.
+        """
+        if self.identity is None or self.roster is None:
+            found, hint = "no identity or roster", "node_config: identity and roster name their files"
+            raise ConfigError("node_config", found=found, expected="both, for a masked sum", hint=hint)
+        group = task.masking.group_of(self.name) if task.masking is not None else None
+        if group is None:
+            raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
+        plan = plan_of(task, group, session=session, pinned=_roster(self.roster), size=size)
+        self.state.mkdir(parents=True, exist_ok=True)
+        return ClientSession(plan, self.name, _identity(self.identity), _store(self.state / MASKS_FILE))
 
     def bind(self, task: Task) -> None:
         """Tie the run's name to its first task: a later one under the same name could ask without privacy.
@@ -171,6 +201,8 @@ def _read(facts_json: str) -> Institution:
         is_open=facts.get("open-rows") is True or facts.get("one-machine") is True,
         names=names,
         ledger=_ledger(facts),
+        identity=Path(str(facts["identity"])) if "identity" in facts else None,
+        roster=Path(str(facts["roster"])) if "roster" in facts else None,
         ceilings=Ceilings.read(Path(str(facts["ceilings"]))) if "ceilings" in facts else Ceilings(),
         populations=_populations(facts),
         study=str(facts.get("study", "")),
@@ -187,6 +219,21 @@ def _ledger(facts: Mapping[str, Any]) -> Path | None:
 def _populations(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """One a line: rows of several populations spend the budget of each."""
     return tuple(str(facts.get("population", facts["institution"])).splitlines())
+
+
+@lru_cache(maxsize=64)
+def _identity(path: Path) -> Identity:
+    return Identity.load(path)
+
+
+@lru_cache(maxsize=64)
+def _roster(path: Path) -> Mapping[str, PublicIdentity]:
+    return read_roster(path)
+
+
+@lru_cache(maxsize=64)
+def _store(path: Path) -> Store:
+    return Store(path)
 
 
 def _raised(level: int, said: object) -> int:

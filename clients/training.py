@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from clients.institution import Institution
@@ -12,8 +14,11 @@ from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
+from fedcredit.privacy.distributed import Crowd, Sought, noise_share, solve_shared_noise
 from fedcredit.privacy.dpsgd import fit_private
+from fedcredit.privacy.kernel import clipped_sum
 from fedcredit.privacy.mechanism import Mechanism
+from fedcredit.privacy.randomness import Stream
 
 
 def reserved_rounds(rounds: int) -> int:
@@ -51,16 +56,9 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
         BudgetSpent: the ceilings do not cover the plan, or the run has charged its rounds and the reserve.
         LedgerEdited: the ledger was changed by hand.
     """
-    largest = delta_for(here.companies)
-    if terms.delta > largest:
-        raise PolicyRefused("task.privacy.delta", found=f"{terms.delta:g}", expected=f"at most {largest:g} here")
     most = terms.rounds + reserved_rounds(terms.rounds)
     noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
-    here.ceilings.check_training(noise_multiplier=noise, clip=terms.clip)
-    step = Mechanism.of_step(Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps))
-    ledger, account = here.ledger_of(task), here.account_of(task, delta=terms.delta)
-    ledger.plan(account, [step.times(most)])
-    ledger.charge(account, step, number=number, is_beyond_plan_allowed=here.allows_overspending)
+    _charge(here, task, terms=terms, noise=noise, number=number)
     fit_private(
         model,
         here.train.x,
@@ -72,6 +70,56 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
         sample_rate=terms.sample_rate,
         steps=terms.steps,
     )
+
+
+def noisy_sum(
+    model: nn.Module, here: Institution, task: Task, *, terms: PrivacyTerms, number: int, scale: float, weight: float
+) -> NDArray[np.float64]:
+    """One round's sum of clipped gradients with this institution's share of the noise, whole steps of 1 / scale.
+
+    (parameters,) in the order of model.parameters(). Charged like `train_private`, with the noise that the sum has if
+    all the dropouts that the task allows for happen: with fewer it has more. `weight`, at most 1, scales the sum down
+    where the institution would have more than its share of the mean.
+
+    Raises:
+        PolicyRefused, BudgetSpent, LedgerEdited: as `train_private`.
+        UnknownLayer: the kernel does not know a layer of the model.
+    """
+    if task.masking is None or (group := task.masking.group_of(here.name)) is None:
+        raise PolicyRefused("task.masking", found="no sum with this institution", expected="noise in a masked sum")
+    crowd = Crowd.of(len(group), dropouts=terms.dropouts)
+    size = sum(parameter.numel() for parameter in model.parameters())
+    sought = Sought(terms.epsilon, terms.delta, terms.sample_rate, terms.rounds + reserved_rounds(terms.rounds))
+    noise = solve_shared_noise(sought, dimension=size, clip=terms.clip, scale=scale, crowd=crowd)
+    _charge(here, task, terms=terms, noise=noise, number=number)
+    random = Stream()
+    total, _ = clipped_sum(
+        model,
+        here.train.x,
+        here.train.y,
+        company=here.train.company,
+        clip=terms.clip,
+        sample_rate=terms.sample_rate,
+        random=random,
+    )
+    whole = np.rint(total.double().numpy() * (weight * scale)).astype(np.int64)
+    whole += noise_share(
+        size, noise_multiplier=noise, clip=terms.clip, scale=scale, crowd=crowd, uniform=random.uniforms
+    )
+    steps: NDArray[np.float64] = whole / scale
+    return steps
+
+
+def _charge(here: Institution, task: Task, *, terms: PrivacyTerms, noise: float, number: int) -> None:
+    """The round is on disk before a row is touched, or refused."""
+    largest = delta_for(here.companies)
+    if terms.delta > largest:
+        raise PolicyRefused("task.privacy.delta", found=f"{terms.delta:g}", expected=f"at most {largest:g} here")
+    here.ceilings.check_training(noise_multiplier=noise, clip=terms.clip)
+    step = Mechanism.of_step(Step(noise_multiplier=noise, sample_rate=terms.sample_rate, steps=terms.steps))
+    ledger, account = here.ledger_of(task), here.account_of(task, delta=terms.delta)
+    ledger.plan(account, [step.times(terms.rounds + reserved_rounds(terms.rounds))])
+    ledger.charge(account, step, number=number, is_beyond_plan_allowed=here.allows_overspending)
 
 
 def batch_order(task: Task, institution: str, *, number: int) -> torch.Generator:

@@ -162,7 +162,8 @@ def _order(
         select=recipe.select,
         patience=recipe.patience,
     )
-    return Order(task_of(unit, settings, place.rows(), members=members), plan, recipe.strategy, folder / "checkpoint")
+    task = task_of(unit, settings, place.rows(), members=members)
+    return Order(task, plan, recipe.strategy, folder / "checkpoint", place.roster)
 
 
 def _conduct(

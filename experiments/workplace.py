@@ -13,6 +13,8 @@ import pandas as pd
 from clients.institution import IN_RUN
 from fedcredit.data.windows import Windows, load, save
 from fedcredit.privacy.ledger import ledger_path
+from fedcredit.trust.keys import Identity
+from fedcredit.trust.roster import write_roster
 
 POOLED = "pooled"
 OWN_TABLES = "own-tables"  # the ledger of all studies of own tables on this machine
@@ -42,6 +44,15 @@ class Workplace:
         save(everyone.part("train", "validation"), folder / f"train-{POOLED}.npz")
         save(windows, folder / "rows.npz")
         windows.about.to_parquet(folder / "about.parquet")
+        identities = folder / "identities"
+        identities.mkdir(mode=0o700, exist_ok=True)
+        pinned = {}
+        for number, name in enumerate(names):
+            path = identities / f"{number}.key"
+            if not path.exists():
+                Identity.generate().save(path)
+            pinned[name] = Identity.load(path).public
+        write_roster(folder / "roster.json", pinned)
         facts = {"institutions": names, "label_definition": label_definition, "is_public": is_public, "run": run}
         (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False))
         return Workplace(folder)
@@ -51,6 +62,11 @@ class Workplace:
         """Names of the institutions, sorted."""
         names: list[str] = json.loads((self.folder / "facts.json").read_text())["institutions"]
         return names
+
+    @property
+    def roster(self) -> Path:
+        """The file of everybody's identities: made here, since one process stands for all institutions of a study."""
+        return self.folder / "roster.json"
 
     def rows(self) -> Windows:
         """Every row, read once a process."""
@@ -65,6 +81,8 @@ class Workplace:
             "windows": str(self.folder / f"train-{number}.npz"),
             "state": str(state / str(number)),
             "label-definition": facts["label_definition"],
+            "identity": str(self.folder / "identities" / f"{number}.key"),
+            "roster": str(self.roster),
             "exact-metrics": facts["is_public"],
             "open-rows": facts["is_public"],
             # Every institution of a study is this process: what a reply says of the rows goes to who holds them.

@@ -22,18 +22,23 @@ from fedcredit.federation.cohort import Member, gather
 from fedcredit.federation.engine import RoundPlan, run_rounds, to_record
 from fedcredit.federation.messages import ARRAYS, CONFIG, METRICS, PERSONALISE, SPENT, Task
 from fedcredit.models.build import build
+from fedcredit.trust.roster import read_roster
 
 logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every round at INFO
 
 
 @dataclass(frozen=True)
 class Order:
-    """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy."""
+    """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy.
+
+    roster: the file of the institutions' identities, for a task with masking.
+    """
 
     task: Task
     plan: RoundPlan
     strategy: Mapping[str, Any]
     checkpoints: Path | None = None
+    roster: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None]
         plan=plan,
         members=members,
         checkpoints=order.checkpoints,
+        pinned=read_roster(order.roster) if order.roster is not None else None,
         on_round=on_round,
     )
     if task.personal is not None:

@@ -12,14 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 
-from fedcredit.errors import FedCreditError
+from fedcredit.data.governance.contract import errors
 from fedcredit.federation.arrays import record_of
 from fedcredit.federation.messages import ARRAYS, EXAMPLES, MAX_EXAMPLES, METRICS, SCORE_BINS
-
-# The reasons that our own ClientApp sends; any other text stays where it came from.
-_KINDS = FedCreditError.__subclasses__()
-ERROR_CODES = {kind.code for kind in [*_KINDS, *(k for kind in _KINDS for k in kind.__subclasses__())]} | {"internal"}
-
 
 # A credit model's weights are single digits. One finite 3e38 would pass a test for NaN, be averaged and checkpointed,
 # and turn every honest institution's next reply into NaN.
@@ -95,7 +90,8 @@ def admit(reply: Message, reference: Reference, *, most_examples: int = MAX_EXAM
 
 def error_code(reply: Message) -> str:
     """A code for an error reply; the sender's own words are never repeated."""
-    return f"error-{reply.error.reason if reply.error.reason in ERROR_CODES else reply.error.code}"
+    # The reasons that our own ClientApp sends; any other text stays where it came from.
+    return f"error-{reply.error.reason if reply.error.reason in errors().words else reply.error.code}"
 
 
 def validation_counts(reply: Message) -> np.ndarray | None:

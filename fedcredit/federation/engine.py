@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,10 @@ from fedcredit.federation.cohort import FreeNodes, Member
 from fedcredit.federation.collect import Collector, OpenCollector
 from fedcredit.federation.exchange import Exchange
 from fedcredit.federation.messages import ARRAYS, CONFIG, EVALUATE, Task
+from fedcredit.federation.secure import MaskedCollector
 from fedcredit.federation.strategies import restore, strategy_arrays
+from fedcredit.federation.sums import sums_of
+from fedcredit.trust.keys import PublicIdentity
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ def run_rounds(
     plan: RoundPlan,
     members: Sequence[Member],
     checkpoints: Path | None = None,
+    pinned: Mapping[str, PublicIdentity] | None = None,
     on_round: Callable[[RoundRecord], None] = lambda record: None,
 ) -> RunState:
     """Run the rounds that are still to do and return the final state; its `arrays` are the chosen model.
 
     `checkpoints` is a folder: a state is written after every round, and a run that finds one there goes on from it.
+    `pinned` are the identities of the institutions, for a task with masking.
 
     Raises:
         FederationError: too few institutions were free or gave a good reply in a round.
@@ -106,7 +111,11 @@ def run_rounds(
     restore(strategy, state.strategy)
     names = {member.node: member.institution for member in members}
     exchange = Exchange(grid, names, deadline_seconds=plan.deadline_seconds, poll_seconds=plan.poll_seconds)
-    rounds = _Rounds(exchange, OpenCollector(exchange, members), strategy, task, plan)
+    collector: Collector = OpenCollector(exchange, members)
+    if task.masking is not None:
+        size = sum(value.size for value in initial.values())
+        collector = MaskedCollector(exchange, task, sums_of(task, members, pinned=pinned or {}, size=size))
+    rounds = _Rounds(exchange, collector, strategy, task, plan)
     while state.round < plan.rounds and not _is_out_of_patience(state, plan):
         state = rounds.next(state)
         if checkpoints:

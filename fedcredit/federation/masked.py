@@ -1,4 +1,4 @@
-"""A task becomes what both sides of a masked sum must agree on: the numbers inside it, and what its masks are bound to."""
+"""A task becomes what both sides of a masked sum must agree on: the numbers in it, and what its masks are bound to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from fedcredit.errors import ConfigError
 from fedcredit.federation.messages import DEAL, SCORE_BINS, SECAGG, Task
 from fedcredit.privacy.secagg import Counts, Encoding, Plan, Roster
+from fedcredit.privacy.weights import WEIGHT_ONE
 from fedcredit.trust.keys import PublicIdentity
 
-# An institution's weight is its share of the largest allowed one, in so many steps.
-WEIGHT_STEPS = 2**20
 WEIGHT, GOOD, BAD = "weight", "validation-good", "validation-bad"
+EVALUATES = "evaluates"  # in the config: score the model, train nothing
 MAX_SESSION = 64
 
 
@@ -56,15 +56,13 @@ class Layout:
         """Whole numbers of 32 bits; of 64 where noise has to be much finer than the numbers are large."""
         bits = 64 if self.is_distributed else 32
         largest = (2**bits - 1) // self.members if bits == 32 else 2**40
-        counts = [Counts(WEIGHT, 1, largest if self.is_distributed else WEIGHT_STEPS)]
+        counts = [Counts(WEIGHT, 1, largest if self.is_distributed else WEIGHT_ONE)]
         if self.has_counts:
             counts += [Counts(GOOD, SCORE_BINS, largest), Counts(BAD, SCORE_BINS, largest)]
         return Encoding(self.size + self.has_loss, self.limit, self.members, tuple(counts), bits)
 
 
-def plan_of(
-    task: Task, group: Sequence[str], *, session: str, pinned: Mapping[str, PublicIdentity], size: int
-) -> Plan:
+def plan_of(task: Task, group: Sequence[str], *, session: str, pinned: Mapping[str, PublicIdentity], size: int) -> Plan:
     """The plan of one set-up: the run with a session's name, since a run that goes on after a crash sets up anew.
 
     Raises:

@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from fedcredit.errors import ConfigError, TableError
 from fedcredit.privacy.accounting import Step
 from fedcredit.privacy.mechanism import Mechanism, joint_epsilon
-from fedcredit.privacy.randomness import os_generator
+from fedcredit.privacy.randomness import Stream
 
 Unit = Literal["company", "company-across-institutions", "institution"]
 
@@ -91,9 +90,9 @@ def clip_and_noise(
     }
     norm = math.sqrt(sum(float((values**2).sum()) for values in finite.values()))
     scale = min(1.0, clip / norm) if norm else 1.0
-    generator = os_generator()
+    random = Stream()
     noised = {}
     for name, values in finite.items():
-        noise = torch.randn(values.shape, generator=generator, dtype=torch.float64).numpy()
+        noise = random.normals(values.size).numpy().reshape(values.shape)
         noised[name] = (values * scale + noise * plan.noise_multiplier * clip).astype(update[name].dtype)
     return noised

@@ -1,0 +1,109 @@
+"""One masked sum as the platform keeps it between rounds: whose it is, its set-up, and the shares of the next round."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message
+
+from fedcredit.errors import FederationError
+from fedcredit.federation.arrays import decode, encode
+from fedcredit.federation.cohort import Member
+from fedcredit.federation.masked import Layout, plan_of
+from fedcredit.federation.messages import ARRAYS, CONFIG, SECAGG, WORDS, Task
+from fedcredit.privacy.secagg import Encoding, Plan
+from fedcredit.privacy.secagg.encoding import Words
+from fedcredit.privacy.secagg.server_setup import Cohort, Ready
+from fedcredit.privacy.weights import cap_for
+from fedcredit.trust.keys import PublicIdentity
+
+
+@dataclass(eq=False)
+class MaskedSum:
+    """The sum over one group of institutions. A run that goes on after a crash, or has to set up again, makes new keys.
+
+    cap: the number of rows or companies from which on an institution weighs no more.
+    """
+
+    task: Task
+    group: tuple[str, ...]
+    pinned: Mapping[str, PublicIdentity]
+    size: int
+    cap: int
+    session: str = field(default_factory=lambda: secrets.token_hex(8))
+    ready: Ready | None = None
+    is_confirmed: bool = False
+    cohort: Cohort | None = None
+    survivors: tuple[str, ...] = ()
+    _asked: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.task, self.group, size=self.size)
+        self.plan: Plan = plan_of(self.task, self.group, session=self.session, pinned=self.pinned, size=self.size)
+
+    @property
+    def settings(self) -> dict[str, int | str]:
+        """What every message of this sum says besides the task."""
+        return {"session": self.session, "cap": self.cap}
+
+    def next_attempt(self, number: int) -> int:
+        """A number under which shares of this round were never asked for; 0 is for those that ride along."""
+        self._asked[number] = self._asked.get(number, 0) + 1
+        return self._asked[number]
+
+    def forget(self, number: int) -> None:
+        """Leave the shares of a round that failed; where even the set-up failed, that is begun again by new names."""
+        self.cohort = None
+        if not self.is_confirmed:
+            self.ready = None
+            self.session = secrets.token_hex(8)
+            self.__post_init__()
+
+
+def sums_of(
+    task: Task, members: Sequence[Member], *, pinned: Mapping[str, PublicIdentity], size: int
+) -> list[MaskedSum]:
+    """The task's masked sums over the institutions that are there.
+
+    Raises:
+        FederationError: an institution of the run is in no group.
+    """
+    groups = task.masking.groups if task.masking is not None else ()
+    there = {member.institution: member for member in members}
+    homeless = sorted(there.keys() - {name for group in groups for name in group})
+    if homeless:
+        raise FederationError("masking.groups", found=f"none with {homeless[0]!r}", expected="every institution in one")
+    dropouts = task.privacy.dropouts if task.privacy is not None else 0
+    found = []
+    for group in groups:
+        sizes = {n: there[n].rows if task.privacy is None else there[n].companies for n in group if n in there}
+        found.append(MaskedSum(task, group, pinned, size, cap_for(sizes, dropouts=dropouts)))
+    return found
+
+
+def uploads_of(
+    replies: Mapping[str, Message], encoding: Encoding, faults: dict[str, str]
+) -> dict[str, tuple[bytes, Words]]:
+    """Headers and masked words by institution; whose are of another form is noted in `faults`."""
+    wanted = encode(np.zeros(encoding.length, dtype=encoding.dtype))
+    header = wanted.data[: len(wanted.data) - encoding.length * np.dtype(encoding.dtype).itemsize]
+    found = {}
+    for name, reply in replies.items():
+        arrays, config = reply.content.get(ARRAYS), reply.content.get(CONFIG)
+        words = arrays.get(WORDS) if isinstance(arrays, ArrayRecord) else None
+        said = config.get(SECAGG) if isinstance(config, ConfigRecord) else None
+        # As at the admission gate: numpy's parser is not shown a header of a stranger's.
+        is_wanted = (
+            words is not None
+            and len(words.data) == len(wanted.data)
+            and words.data.startswith(header)
+            and (words.dtype, tuple(words.shape), words.stype) == (wanted.dtype, tuple(wanted.shape), wanted.stype)
+        )
+        if is_wanted and words is not None and isinstance(said, bytes):
+            found[name] = (said, decode(words))
+        else:
+            faults[name] = "masked-form"
+    return found
