@@ -22,8 +22,9 @@ MORE = """\
   registration:
     file: 工商.csv
     encoding: gb18030
-    columns: {company: 信用代码, valid_at: 日期, known_at: 获知, kind: 事项, name: 名称, representative: 法人, region: 地区, \
-industry: 行业, size_class: 规模, registered_capital_cny: 注册资本万元}
+    columns:
+      {company: 信用代码, valid_at: 日期, known_at: 获知, kind: 事项, name: 名称, representative: 法人,
+       region: 地区, industry: 行业, size_class: 规模, registered_capital_cny: 注册资本万元}
     units: {registered_capital_cny: 10000}
     values: {kind: {设立: founded, 变更: changed, 质押: pledged, 注销: deregistered}}
 """
@@ -79,8 +80,7 @@ def test_the_commands_of_the_page_run_on_a_bank_s_own_folder(
     with duckdb.connect("hub/events.duckdb", read_only=True) as store:
         for name in ("power", "registration"):
             theirs = pd.read_parquet(f"eco/raw/{name}.parquet").drop_duplicates(["company", "valid_at"])
-            kept = store.sql(f"SELECT DISTINCT firm, valid_at FROM raw.{name}").fetchall()
-            assert len(kept) == len(theirs)
+            assert len(store.table(f"raw.{name}").project("firm, valid_at").distinct()) == len(theirs)
         usual = "SELECT median(kwh), min(known_at - valid_at), max(known_at - valid_at) FROM raw.power"
         ((median, soonest, latest),) = store.sql(usual).fetchall()
     assert median == pytest.approx(pd.read_parquet("eco/raw/power.parquet")["kwh"].median(), rel=0.05)
