@@ -46,7 +46,10 @@ def readings(codes: np.ndarray[Any, Any], rows: int, *, seed: int) -> pa.Table:
 
 
 def rows_per_s(path: Path, codes: np.ndarray[Any, Any], *, seed: int) -> float:
-    """A million rows in batches of 10,000, each hashed, numbered and committed before the next; companies are known."""
+    """A million rows in batches of 10,000, each hashed, numbered and committed before the next, checkpoints included.
+
+    The store holds 360,000 rows before, so that of 120,000 companies one in twenty is new.
+    """
     batches = [readings(codes, ROWS, seed=seed * 1000 + number) for number in range(100)]
     with DuckStore(path) as store:
         store.append("power", readings(codes, len(codes) * 3, seed=seed))

@@ -23,7 +23,7 @@ COMPANY, VALID_AT, KNOWN_AT = "company", "valid_at", "known_at"
 class Field:
     """One column of a raw table; see the head of sources.yaml for what each word means.
 
-    `lo..hi` bound a number or count; `usual` holds the median of a whole file; `level` 0 takes the source's.
+    `lo..hi` bound a number or count; `usual` holds the median of a file of 30 companies; `level` 0 takes the source's.
     """
 
     name: str

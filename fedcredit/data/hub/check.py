@@ -101,7 +101,8 @@ def _check_table(
         for chunk in read_chunks(path, encoding=said.encoding):
             yield Chunk(renamed(chunk.cells, source, said), chunk.unreadable)
 
-    first = survey((_with_key(chunk.cells, source, path) for chunk in chunks()), source, where=path.name)
+    keyed = (_with_key(chunk.cells, source, path) for chunk in chunks())
+    first = survey(keyed, source, where=path.name, units=said.units)
     tally, several = Tally(source), []
     for chunk in chunks():
         checked = check_rows(chunk.cells, source, now=now, medians=first.medians)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,10 @@ def surveyed_columns(source: Source) -> list[str]:
     return [field.name for field in source.fields if field.name in wanted]
 
 
-def survey(chunks: Iterable[pd.DataFrame], source: Source, *, where: str) -> Survey:
+def survey(chunks: Iterable[pd.DataFrame], source: Source, *, where: str, units: Mapping[str, float]) -> Survey:
     """What the file shows as a whole. It keeps 8 bytes a row, and 12 more and 8 a steady column where there is one.
+
+    `units` says by what the map has multiplied which columns.
 
     Raises:
         TableError: a column of the file is in another unit.
@@ -41,16 +43,25 @@ def survey(chunks: Iterable[pd.DataFrame], source: Source, *, where: str) -> Sur
     hashes: list[NDArray[np.uint64]] = []
     samples: dict[str, list[NDArray[np.float64]]] = {field.name: [] for field in source.columns if field.usual}
     values: list[pd.DataFrame] = []
+    companies = 0
     for chunk in chunks:
         frame = retype(chunk, source, columns=surveyed_columns(source)).frame
         hashes.append(hash_rows(frame, list(source.key)))
+        companies = max(companies, frame[COMPANY].nunique())
         for name, sample in samples.items():
             sample.append(frame[name].to_numpy()[:: len(frame) // SAMPLE + 1])
         if steady(source):
             values.append(frame[[COMPANY, VALID_AT, *steady(source)]])
     for field in source.columns:
         if samples.get(field.name):
-            refuse_other_unit(np.concatenate(samples[field.name]), field, where=where)
+            refuse_other_unit(
+                np.concatenate(samples[field.name]),
+                field,
+                table=source.table,
+                where=where,
+                companies=companies,
+                told=units.get(field.name),
+            )
     medians = company_medians(_joined(values), source) if values else pd.DataFrame()
     return Survey(medians, of_several(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64))
 

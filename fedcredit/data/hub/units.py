@@ -12,8 +12,8 @@ from fedcredit.errors import TableError
 
 OFF = 50.0  # units differ by 100 or more; a value that far from a company's own median is no growth
 FEWEST = 4  # values of a company, below which its median may be the wrong one's
-SLACK = 30.0  # how far outside `usual` the median of a file may lie
-FEWEST_OF_FILE = 30
+FEWEST_OF_FILE, FEWEST_COMPANIES = 30, 30
+SLACK = 30.0  # how far outside `usual` the median may lie where companies are few, or the map names the column's unit
 FACTORS = (100, 1_000, 10_000, 1_000_000, 100_000_000)
 MONEY = {1_000: "千元", 10_000: "万元", 1_000_000: "百万元", 100_000_000: "亿元"}
 
@@ -57,11 +57,22 @@ def steady(source: Source) -> list[str]:
     return [field.name for field in source.columns if field.steady]
 
 
-def refuse_other_unit(values: NDArray[np.float64], field: Field, *, where: str) -> None:
-    """Refuse a file whose column has its median far outside `usual`, naming the likely factor.
+def refuse_other_unit(
+    values: NDArray[np.float64],
+    field: Field,
+    *,
+    table: str,
+    where: str,
+    companies: int,
+    told: float | None = None,
+) -> None:
+    """Refuse a file whose column has its median outside `usual`, naming the likely factor.
+
+    `told` is by what the map has multiplied the values: whoever names the unit is believed further.
 
     >>> from fedcredit.data.sources import source
-    >>> refuse_other_unit(np.full(50, 0.3), source("power").columns[0], where="power.csv")  # doctest: +ELLIPSIS
+    >>> kwh = source("power").columns[0]
+    >>> refuse_other_unit(np.full(50, 0.3), kwh, table="power", where="power.csv", companies=50)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     fedcredit.errors.TableError: power.csv, column 'kwh': found values about 10,000 times too small, expected a ...
     hint: it looks like another unit; sources.map.yaml: tables: power: units: {kwh: 10000}
@@ -71,17 +82,19 @@ def refuse_other_unit(values: NDArray[np.float64], field: Field, *, where: str) 
         return
     lo, hi = field.usual
     median, centre = float(np.median(values)), float(np.sqrt(lo * hi))
-    if lo / SLACK <= median <= hi * SLACK:
+    may_be_right = lo / SLACK <= median <= hi * SLACK
+    if lo <= median <= hi or (may_be_right and (told is not None or companies < FEWEST_COMPANIES)):
         return
     is_small = median < lo
     factor = min(FACTORS, key=lambda one: abs(np.log(median * (one if is_small else 1 / one) / centre)))
     is_money = field.name.endswith("_cny") and (is_small or factor == 100)
     unit = ("分" if not is_small else MONEY.get(factor, "")) if is_money else ""
-    multiply = f"{factor}" if is_small else f"{1 / factor:g}"
+    multiply = (told or 1.0) * (factor if is_small else 1 / factor)
+    as_it_is = f", or {{{field.name}: 1}} if right as it is" if may_be_right else ""
     raise TableError(
         f"{where}, column {field.name!r}",
         found=f"values about {factor:,} times too {'small' if is_small else 'large'}",
         expected=f"a median of {lo:g} to {hi:g}",
-        hint=f"it looks like {unit or 'another unit'}; sources.map.yaml: tables: {where.split('.')[0]}: units: "
-        f"{{{field.name}: {multiply}}}",
+        hint=f"it looks like {unit or 'another unit'}; sources.map.yaml: tables: {table}: units: "
+        f"{{{field.name}: {multiply:.12g}}}{as_it_is}",
     )

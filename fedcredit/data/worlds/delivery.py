@@ -32,9 +32,17 @@ def schema(table: str) -> pa.Schema:
 
 
 def words(codes: ArrayLike, levels: Sequence[str]) -> pa.Array:
-    """A text column from the places of its words; place -1 is a missing cell."""
-    place = np.asarray(codes, dtype=np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(place, mask=place < 0), pa.array(levels, pa.string()))
+    """A text column from the places of its words; place -1 is a missing cell.
+
+    A word stands once in the dictionary: Parquet writes a column out in full when one stands twice, and these pages
+    are not the same bytes from one writing to the next.
+
+    >>> words([2, -1, 0, 1], ["a", "b", "a"]).dictionary.to_pylist()
+    ['a', 'b']
+    """
+    place, each = np.asarray(codes, dtype=np.int32), pa.array(levels, pa.string()).dictionary_encode()
+    first = each.indices.to_numpy()[place]
+    return pa.DictionaryArray.from_arrays(pa.array(first, mask=place < 0), each.dictionary)
 
 
 def silent(rng: np.random.Generator, block: Block, table: str) -> NDArray[np.bool_]:

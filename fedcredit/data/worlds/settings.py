@@ -20,7 +20,7 @@ Days = NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """What an economy is made from; equal settings give equal cells with the same versions of numpy and pyarrow.
+    """What an economy is made from; equal settings give equal bytes with the same versions of numpy and pyarrow.
 
     `world` is a name (default, calm, harsh, null) or the path of a world file; with `drawn`, every parameter comes
     from its range by that number. `seed` draws the companies. `companies` counts all that ever live in the `months`

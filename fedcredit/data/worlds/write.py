@@ -49,7 +49,7 @@ def write(settings: WorldSettings, folder: Path, *, on_region: Callable[[int, in
     """The economy in `folder`: raw/<table>.parquet, reports.parquet, market/, truth/, world.yaml.
 
     `on_region(done, all)` is called after each region. An economy that is there before is replaced only when all is
-    written; equal settings give equal cells with the same versions of numpy and pyarrow.
+    written; equal settings give equal bytes with the same versions of numpy and pyarrow.
 
     Raises:
         TableError: the folder holds something else.

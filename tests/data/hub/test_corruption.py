@@ -1,4 +1,4 @@
-"""Ten per cent of the rows of any of the 18 tables are broken at random: these are set aside, the others untouched."""
+"""Ten per cent of the rows or lines of any of the 18 tables are broken at random; the others come through untouched."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fedcredit.data.hub.check import check_folder
 from fedcredit.data.sources import Field, Source, source, sources
 from fedcredit.data.worlds.settings import WorldSettings
 from fedcredit.data.worlds.write import write
+from fedcredit.errors import TableError
 
 NOW = datetime.datetime(2026, 6, 1)
 ROWS = 1500
@@ -70,3 +71,32 @@ def test_ten_per_cent_broken_rows_are_set_aside_and_no_other(raw: Path, tmp_path
         expected[names].sort_values(list(about.key), ignore_index=True),
         check_dtype=False,
     )
+
+
+@pytest.mark.parametrize("table", [one.table for one in sources()])
+def test_ten_per_cent_of_lines_with_random_bytes_cost_no_other_line(raw: Path, tmp_path: Path, table: str) -> None:
+    key = list(source(table).key)
+    whole = pd.read_parquet(raw / f"{table}.parquet").drop_duplicates(key).head(ROWS // 3)
+    clean, _ = checked(tmp_path, whole, table)
+    path, rng = tmp_path / f"{table}.csv", np.random.default_rng(len(table))
+    lines = path.read_bytes().splitlines(keepends=True)
+    broken = 1 + rng.choice(len(whole), size=max(len(whole) // 10, 1), replace=False)
+    for number in broken:
+        line = bytearray(lines[number])
+        for place in rng.integers(0, len(line) - 1, size=5):
+            line[place] = rng.integers(256)
+        lines[number] = bytes(line)
+    path.write_bytes(b"".join(lines))
+    kept: list[pd.DataFrame] = []
+    report = check_folder(tmp_path, now=NOW, on_good=lambda about, rows: kept.append(rows))
+    untouched = clean.drop(index=broken - 1)
+    names = [field.name for field in source(table).fields]
+    both = pd.concat(kept)[names].merge(untouched[names])
+    assert len(both) == len(untouched)
+    assert report.tables[0].bad > 0.7 * len(broken)
+
+
+def test_a_parquet_file_that_is_cut_off_is_refused(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "power.parquet").write_bytes((raw / "power.parquet").read_bytes()[:5000])
+    with pytest.raises(TableError, match=r"power\.parquet: found broken Parquet"):
+        check_folder(tmp_path, now=NOW)
