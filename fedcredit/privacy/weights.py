@@ -1,8 +1,8 @@
 """Institutions' sizes become weights none of which is above a third, and which travel inside the mask.
 
-A client's weight is min(own count, cap) / cap, in steps of 2^-20. The cap is found from sizes that are declared coarsely
-(the power of two below the count), so nobody's exact count is needed in the open; it holds for any counts within the
-declared classes.
+A client's weight is min(own count, cap) / cap, in steps of 2^-20. The cap is found from sizes that are declared
+coarsely (the power of two below the count), so nobody's exact count is needed in the open; it holds for any counts
+within the declared classes.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Encoding:
         return transcript(*(str(part).encode() for part in (*numbers, *fields)))
 
     def encode(self, reals: NDArray[Any], counts: Mapping[str, NDArray[Any] | int] | None = None) -> Words:
-        """Words, shape (length,), whose sum mod 2^bits is the updates' sum. Raises EncodingRefused if one does not fit."""
+        """Words, shape (length,), that sum mod 2^bits to the updates' sum. Raises EncodingRefused if one does not fit."""
         values = np.asarray(reals, dtype=np.float64)
         if values.shape != (self.size,):
             raise EncodingRefused("update", found=f"shape {values.shape}", expected=f"({self.size},)")
