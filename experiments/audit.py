@@ -36,6 +36,7 @@ from fedcredit.settings import StudySettings
 
 AUDIT_FILE = "audit.json"
 INVERTED = 32
+OTHER_SECONDS = 8.0  # an allowance for the checks, the inversions and the intervals, not a measurement
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ def estimate_seconds(subject: Subject, *, canaries: int, shadows: int) -> float:
         x, y, company = stand_in.x[half], stand_in.y[half], stand_in.company[half]
         train_rounds(fit_private, subject.model(), x, y, company=company, plan=plan)
 
-    return subject.plan.rounds * (_seconds_a_round(planted, subject) + shadows * _seconds_a_round(shadow, subject))
+    a_round = _seconds_a_round(planted, subject) + shadows * _seconds_a_round(shadow, subject)
+    return subject.plan.rounds * a_round + OTHER_SECONDS
 
 
 def _seconds_a_round(train: Callable[[Plan], None], subject: Subject) -> float:

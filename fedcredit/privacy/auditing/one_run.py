@@ -16,7 +16,8 @@ from fedcredit.privacy.auditing.gaussian import gaussian_epsilon
 
 # Shares of the canaries that are guessed at, half from the top and half from the bottom of the scores. Fixed before
 # any score is seen; each is tested at (1 - confidence) over their number, so that the best of them may be reported.
-GUESSED_SHARES = (0.02, 0.05, 0.1, 0.2, 1.0)
+# Not at all of them: the coins fall unevenly, and half of each side would then be wrong by necessity.
+GUESSED_SHARES = (0.02, 0.05, 0.1, 0.2, 0.8)
 CONFIDENCE = 0.95
 # Where the search for a bound stops: nobody claims a larger epsilon.
 LARGEST_BOUND = 30.0
@@ -63,8 +64,8 @@ def bound_epsilon(
 
     >>> coins = np.arange(1000) % 2 == 0
     >>> found = bound_epsilon(coins.astype(float), coins, delta=1e-5, is_gaussian=False)
-    >>> found.correct, found.guesses, 5.0 < found.epsilon < 6.0
-    (1000, 1000, True)
+    >>> found.correct, found.guesses, 4.5 < found.epsilon < 5.5
+    (800, 800, True)
     >>> bound_epsilon(np.arange(1000.0), coins, delta=1e-5, is_gaussian=True).best
     0.0
     """
