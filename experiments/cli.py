@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,6 +136,43 @@ def show_gain(
     typer.echo(gain_text(found))
 
 
+@study.command("audit")
+def audit_run(
+    folder: Annotated[Path, typer.Argument(help="A finished run's folder, for example runs/quickstart/latest.")],
+    institution: Annotated[str | None, typer.Option(help="Whose training; the smallest where left out.")] = None,
+    canaries: Annotated[int, typer.Option(help="Made-up companies planted.", min=100, max=20_000)] = 8000,
+    shadows: Annotated[int, typer.Option(help="Shadow models.", min=8, max=64)] = 16,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the time; train nothing on the rows.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Attack the private training of the run in FOLDER and print what it certainly leaks beside what it claims.
+
+    Exit code 1 where the claim is contradicted or a check fails, 3 on a run on your own table.
+    """
+    from experiments.audit import audit, estimate_seconds, read_subject, write
+    from experiments.audit_text import audit_text
+    from experiments.story import Story
+
+    subject = read_subject(folder, institution=institution)
+    if dry_run:
+        minutes = round(estimate_seconds(subject, canaries=canaries, shadows=shadows) / 60 + 0.05, 1)
+        forecast = {"minutes": minutes, "epsilon": None, "institution": subject.institution}
+        said = f"about {minutes} minutes at {subject.institution}; public or synthetic data: nothing is charged"
+        typer.echo(json.dumps(forecast, ensure_ascii=False) if as_json else said)
+        return
+    with Story(None, total=shadows + 3, title="audit") as story:
+        found = audit(
+            subject,
+            canaries=canaries,
+            shadows=shadows,
+            on_step=lambda what, seconds: story.finished(what, seconds=seconds),
+        )
+    write(found, folder)
+    typer.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else audit_text(found))
+    if found.is_contradicted:
+        sys.exit(1)
+
+
 @study.command("status")
 def show_status(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
     """How far the run in FOLDER is."""
@@ -200,7 +238,6 @@ def new_study(
 def open_ui(runs: Runs = RUNS, port: int = 5000) -> None:
     """Serve MLflow's pages for the runs folder on this machine."""
     import subprocess
-    import sys
 
     from fedcredit.registry import tracking_uri
 
