@@ -8,7 +8,7 @@ is given is one message for each sum, which holds the mean.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -109,7 +109,7 @@ class MaskedCollector:
                 return self._round(one, configs, incoming, {**more, "deals": int(tried == 0)})
             except SecaggRefused as fault:
                 log.warning("masked sum, round %d, attempt %d: %s", number, tried + 1, fault)
-                one.forget(number)
+                one.forget()
         return None
 
     def _prepare(self, one: MaskedSum, number: int) -> None:
@@ -118,18 +118,20 @@ class MaskedCollector:
             keyed = relay_keys(one.plan, self._ask(KEYS, one, dict.fromkeys(one.group, b"")))
             capsuled = relay_capsules(keyed, self._ask(AGREE, one, keyed.outbox))
             one.ready = relay_confirmations(capsuled, self._ask(CONFIRM, one, capsuled.outbox))
-        if one.cohort is None or one.cohort.round != number:
-            attempt = one.next_attempt(number)
-            more = {"server-round": number, "attempt": attempt, "confirms": int(not one.is_confirmed)}
-            replies = self._ask(SHARES, one, one.ready.outbox, **more)
-            one.is_confirmed = True
-            one.cohort = gather_deals(one.ready, replies, round_=number, attempt=attempt)
+        attempt, deals = one.dealt(number)
+        # Who was away in the round before has dealt nothing for this one, and may be back.
+        absent = {name: said for name, said in one.ready.outbox.items() if name not in deals}
+        if absent:
+            more = {"server-round": number, "attempt": attempt}
+            deals |= self._ask(SHARES, one, absent, first=absent.keys() - one.confirmed, **more)
+            one.confirmed |= deals.keys()
+        one.cohort = gather_deals(one.ready, deals, round_=number, attempt=attempt)
 
     def _round(
         self, one: MaskedSum, configs: Mapping[str, ConfigRecord], incoming: ArrayRecord, more: Mapping[str, int]
     ) -> tuple[Opened, Message]:
-        cohort, ready = one.cohort, one.ready
-        if cohort is None or ready is None:
+        cohort = one.cohort
+        if cohort is None:
             raise FederationError("masked sum", found="no shares", expected="those of this round")
         asked = {**next(iter(configs.values())), **one.settings, **more}
         asked |= {"server-round": cohort.round, "attempt": cohort.attempt}
@@ -152,21 +154,23 @@ class MaskedCollector:
         for faults in (surviving.faults, agreed.faults, unmasked.faults):
             self._faults |= {name: fault.code for name, fault in faults.items()}
         one.survivors = unmasked.survivors
-        one.cohort = None
-        deals = {name: deal for name, reply in replies.items() if (deal := _bytes_of(reply, DEAL))}
-        if deals:
-            try:
-                one.cohort = gather_deals(ready, deals, round_=cohort.round + 1)
-            except SecaggRefused as fault:  # then the next round asks for its shares by a message of its own
-                log.info("shares of round %d: %s", cohort.round + 1, fault)
+        one.deal(cohort.round + 1, {name: said for name, reply in replies.items() if (said := _bytes_of(reply, DEAL))})
         found = open_sum(unmasked.words, one.layout, task=self._task, incoming=incoming)
         return found, replies[unmasked.survivors[0]]
 
-    def _ask(self, kind: str, one: MaskedSum, outbox: Mapping[str, bytes], **more: int) -> dict[str, bytes]:
-        """A message of the protocol to each, and what they answered."""
+    def _ask(
+        self,
+        kind: str,
+        one: MaskedSum,
+        outbox: Mapping[str, bytes],
+        *,
+        first: Collection[str] = (),
+        **more: int,
+    ) -> dict[str, bytes]:
+        """A message of the protocol to each, and what they answered; `first` have not seen the others' proofs yet."""
         messages = []
         for name, said in outbox.items():
-            config = self._task.as_config(**one.settings, **more)
+            config = self._task.as_config(**one.settings, **more, confirms=int(name in first))
             config[SECAGG] = said
             messages.append(Message(RecordDict({CONFIG: config}), self._nodes[name], kind))
         replies = self._send(messages)

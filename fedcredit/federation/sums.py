@@ -35,9 +35,10 @@ class MaskedSum:
     cap: int
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     ready: Ready | None = None
-    is_confirmed: bool = False
+    confirmed: set[str] = field(default_factory=set)
     cohort: Cohort | None = None
     survivors: tuple[str, ...] = ()
+    _deals: tuple[int, dict[str, bytes]] = (0, {})
     _asked: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,15 +50,24 @@ class MaskedSum:
         """What every message of this sum says besides the task."""
         return {"session": self.session, "cap": self.cap}
 
-    def next_attempt(self, number: int) -> int:
-        """A number under which shares of this round were never asked for; 0 is for those that ride along."""
-        self._asked[number] = self._asked.get(number, 0) + 1
-        return self._asked[number]
+    def deal(self, number: int, deals: dict[str, bytes]) -> None:
+        """Keep the shares of round `number` that rode on the round before."""
+        self._deals = (number, deals)
 
-    def forget(self, number: int) -> None:
+    def dealt(self, number: int) -> tuple[int, dict[str, bytes]]:
+        """An attempt at round `number` with the shares that are there for it: those that rode along are of attempt 0.
+
+        Where none are, the attempt is one for which shares were never asked.
+        """
+        if self._deals[0] == number and self._deals[1]:
+            return 0, dict(self._deals[1])
+        self._asked[number] = self._asked.get(number, 0) + 1
+        return self._asked[number], {}
+
+    def forget(self) -> None:
         """Leave the shares of a round that failed; where even the set-up failed, that is begun again by new names."""
-        self.cohort = None
-        if not self.is_confirmed:
+        self._deals = (0, {})
+        if not self.confirmed:
             self.ready = None
             self.session = secrets.token_hex(8)
             self.__post_init__()
