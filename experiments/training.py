@@ -92,7 +92,8 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
         delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
-        privacy = PrivacyTerms(unit.epsilon, delta, recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
+        plan = (recipe.clip, recipe.sample_rate, recipe.steps, recipe.rounds)
+        privacy = PrivacyTerms(unit.epsilon, delta, *plan, engine=settings.privacy.dp_engine)
     return Task(
         run=unit.name,
         model=(recipe.model or settings.model).resolved(rows.features),

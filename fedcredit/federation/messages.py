@@ -49,7 +49,8 @@ class PrivacyTerms:
     """What an institution must do before an update leaves: clip each company, sample companies, add noise.
 
     epsilon and delta cover the whole planned run of `rounds` x `steps` noisy steps at one institution; the
-    institution solves its own noise multiplier from them and keeps its own accountant.
+    institution solves its own noise multiplier from them and keeps its own accountant. `engine` names what computes
+    the noisy steps; both promise the same.
     """
 
     epsilon: float
@@ -58,6 +59,7 @@ class PrivacyTerms:
     sample_rate: float
     steps: int
     rounds: int
+    engine: Literal["kernel", "opacus"] = "kernel"
 
     def __post_init__(self) -> None:
         for name, (low, high) in PRIVACY_LIMITS.items():
