@@ -194,7 +194,8 @@ def test_a_company_with_24_rows_has_the_same_influence_bound_as_one_with_one(row
     whole, expected = clipped_sum(model, 100 * x, y, company=company, **terms)  # type: ignore[arg-type]
     without, _ = clipped_sum(model, 100 * x[:9], y[:9], company=company[:9], **terms)  # type: ignore[arg-type]
     assert expected == 10
-    assert 0 < float((whole.double() - without.double()).norm()) <= 0.01 + 1e-6
+    # Exact but for the rounding of ten summands in float32; a dead unit may make it 0.
+    assert float((whole.double() - without.double()).norm()) <= 0.01 + 1e-6
 
 
 def test_the_row_of_padding_in_an_embedding_has_no_gradient() -> None:
