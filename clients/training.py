@@ -69,6 +69,7 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
         clip=terms.clip,
         sample_rate=terms.sample_rate,
         steps=terms.steps,
+        engine=terms.engine,
     )
 
 

@@ -103,6 +103,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
             recipe.rounds,
             noise=recipe.noise if is_shared else "local",
             dropouts=recipe.dropouts if is_shared else 0,
+            engine=settings.privacy.dp_engine,
         )
     return Task(
         run=unit.name,

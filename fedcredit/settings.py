@@ -135,11 +135,15 @@ class FederationSettings:
 
 @dataclass(frozen=True)
 class PrivacySettings:
-    """Epsilon targets to run (null trains without privacy); a delta of null takes min(1e-5, 1/(10 n))."""
+    """Epsilon targets to run (null trains without privacy); a delta of null takes min(1e-5, 1/(10 n)).
+
+    dp_engine: what computes the noisy steps, our `kernel` or `opacus`; both promise the same.
+    """
 
     epsilons: tuple[float | None, ...] = (None,)
     delta: float | None = None
     metrics: Literal["exact", "none"] = "none"
+    dp_engine: Literal["kernel", "opacus"] = "kernel"
 
     def __post_init__(self) -> None:
         for epsilon in self.epsilons:

@@ -66,7 +66,8 @@ class PrivacyTerms:
     epsilon and delta cover the whole planned run of `rounds` x `steps` noisy steps at one institution; the
     institution solves its own noise multiplier from them and keeps its own accountant. noise: `local` makes each update
     private by itself; `distributed` makes the masked sum private, with a share of its noise from each institution (see
-    privacy/distributed.py), at most `dropouts` of which may be missing.
+    privacy/distributed.py), at most `dropouts` of which may be missing. `engine` names what computes the noisy steps;
+    both promise the same.
     """
 
     epsilon: float
@@ -77,6 +78,7 @@ class PrivacyTerms:
     rounds: int
     noise: Literal["local", "distributed"] = "local"
     dropouts: int = 0
+    engine: Literal["kernel", "opacus"] = "kernel"
 
     def __post_init__(self) -> None:
         for name, (low, high) in PRIVACY_LIMITS.items():

@@ -35,6 +35,9 @@ class Stream:
         cipher = Cipher(algorithms.AES256(os.urandom(KEY_BYTES)), modes.CTR(bytes(16)))
         self._process, self._cipher = os.getpid(), cipher.encryptor()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a stream of noise cannot be copied or stored: its twin would draw the same noise")
+
     def words(self, count: int) -> NDArray[np.uint64]:
         """`count` words of 64 fair bits each."""
         if self._process != os.getpid():
@@ -48,7 +51,10 @@ class Stream:
 
     def uniforms(self, count: int) -> NDArray[np.float64]:
         """Multiples of 2^-53 in [0, 1), each with the same chance."""
-        return (self.words(count) >> np.uint64(64 - UNIFORM_BITS)) * 2.0**-UNIFORM_BITS
+        drawn: NDArray[np.float64] = (self.words(count) >> np.uint64(64 - UNIFORM_BITS)) * np.float64(
+            2.0**-UNIFORM_BITS
+        )
+        return drawn
 
     def chosen(self, count: int, *, chance: float) -> NDArray[np.bool_]:
         """`count` independent coins that fall on True with `chance`, up to 2^-53: the members of a Poisson batch."""
