@@ -128,7 +128,7 @@ def agreed(prv: float, pld: float) -> float:
     >>> agreed(2.9990, 2.9976)
     2.999
     """
-    if abs(prv - pld) <= max(APART_RELATIVE * max(prv, pld), APART):
+    if prv == pld or abs(prv - pld) <= max(APART_RELATIVE * min(prv, pld), APART):
         return prv
     warnings.warn(
         f"epsilon is {prv:.4f} by PRV and {pld:.4f} by PLD; the larger is charged", AccountantsDisagree, stacklevel=2

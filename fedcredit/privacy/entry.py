@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -51,7 +51,7 @@ class Entry:
 
     def digest(self) -> str:
         """sha256 of everything but the hash, as canonical JSON; the previous hash is part of it."""
-        fields = {name: value for name, value in asdict(self).items() if name != "hash"}
+        fields = {name: value for name, value in vars(self).items() if name != "hash"}
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

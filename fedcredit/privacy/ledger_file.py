@@ -27,39 +27,45 @@ CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON entries BEGIN SELECT RAI
 CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 
-# Of each file, the last entry that this process verified: later ones must follow from it.
-_verified: dict[Path, tuple[int, str]] = {}
+# Of each file, how it looked when this process last left it, and the last entry that was verified then.
+Looks = tuple[int, int, int]
+_left: dict[Path, tuple[Looks, int, str]] = {}
 
 
 @contextlib.contextmanager
 def writing(path: Path, *, is_whole: bool = False) -> Iterator[sqlite3.Connection]:
     """A verified ledger that nobody else can write to, until the block ends and all of it is on disk.
 
-    `is_whole` verifies every entry; else those since the last that this process verified.
+    Every entry is verified, unless this process verified them and nobody else has touched the file since; `is_whole`
+    verifies them all the same.
 
     Raises:
         LedgerEdited: the chain is broken.
         CheckpointError: the file cannot be opened or written; nothing was charged.
     """
-    with _faults(path), contextlib.closing(_open(path)) as db:
+    with _opened(path) as db:
         db.execute("BEGIN IMMEDIATE")
         try:
             _verify(db, path, is_whole=is_whole)
             yield db
+            last = _last(db)
         except BaseException:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
+    _left[path] = (_looks(path), *last)
 
 
 @contextlib.contextmanager
 def reading(path: Path, *, is_whole: bool = True) -> Iterator[sqlite3.Connection]:
     """A verified ledger as it stands at one moment."""
-    with _faults(path), contextlib.closing(_open(path)) as db:
+    with _opened(path) as db:
         db.execute("BEGIN")
         _verify(db, path, is_whole=is_whole)
         yield db
+        last = _last(db)
         db.execute("ROLLBACK")
+    _left[path] = (_looks(path), *last)
 
 
 def read(db: sqlite3.Connection) -> list[Entry]:
@@ -121,20 +127,31 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _verify(db: sqlite3.Connection, path: Path, *, is_whole: bool) -> None:
-    seq, head = (0, GENESIS) if is_whole else _verified.get(path, (0, GENESIS))
-    if seq and db.execute("SELECT hash FROM entries WHERE seq = ?", (seq,)).fetchone() != (head,):
-        raise edited(str(path), found=f"another entry {seq} than was there before")
+    looks, seq, head = _left.get(path, (None, 0, GENESIS))
+    if is_whole or looks != _looks(path):
+        seq, head = 0, GENESIS
     rows = db.execute(f"SELECT {COLUMNS} FROM entries WHERE seq > ? ORDER BY seq", (seq,))  # noqa: S608 - our own names
-    seq, head = verify_chain((Entry(*row) for row in rows), where=str(path), seq=seq, head=head)
+    seq, _ = verify_chain((Entry(*row) for row in rows), where=str(path), seq=seq, head=head)
     numbered = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone() or (0,)
     if numbered != (seq,):  # SQLite's own count of entries outlives those that were cut off the end
         raise edited(str(path), found=f"{seq} entries where {numbered[0]} were written")
-    _verified[path] = seq, head
+
+
+def _looks(path: Path) -> Looks:
+    """Time, size and number of the file: another process that writes to it, or replaces it, changes them."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _last(db: sqlite3.Connection) -> tuple[int, str]:
     row: tuple[int, str] | None = db.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
     return row or (0, GENESIS)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with _faults(path), contextlib.closing(_open(path)) as db:
+        yield db
 
 
 @contextlib.contextmanager
