@@ -50,6 +50,8 @@ def show_ledger(
     than its own epsilon. A plan that is not closed is reserved.
     """
     if context.invoked_subcommand:
+        if ledger_file or ceilings_file or next_epsilon or as_json:
+            raise ConfigError("command line", found="an option before the verb", expected="options after it")
         return
     from fedcredit.privacy.statement import statements
 

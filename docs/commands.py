@@ -25,12 +25,18 @@ def render() -> str:
         group = typer.main.get_command(point.load())
         assert isinstance(group, click.Group)  # noqa: S101 - every group of ours has verbs
         parts.append(f"## fedcredit {point.name}\n\n{_sentence(group)}\n")
-        parts += [_verb(point.name, name, verb) for name, verb in group.commands.items()]
+        parts += [text for name, verb in group.commands.items() for text in _verbs(f"{point.name} {name}", verb)]
     return "\n".join(parts)
 
 
-def _verb(group: str, name: str, verb: click.Command) -> str:
-    path = f"fedcredit {group} {name}"
+def _verbs(name: str, verb: click.Command) -> list[str]:
+    """The verb, and where it has verbs of its own, those after it."""
+    own = verb.commands.items() if isinstance(verb, click.Group) else ()
+    return [_verb(name, verb), *(text for more, inner in own for text in _verbs(f"{name} {more}", inner))]
+
+
+def _verb(name: str, verb: click.Command) -> str:
+    path = f"fedcredit {name}"
     context = click.Context(verb, info_name=path)
     usage = " ".join([path, *verb.collect_usage_pieces(context)])
     rows = [_row(parameter, context) for parameter in verb.params if parameter.name != "help"]

@@ -103,6 +103,11 @@ def test_without_one_ledger_its_name_is_asked_for(said: Said, ledger: Ledger, tm
     assert "bank-a" in said("ledger", "--ledger", ledger.path)
 
 
+def test_an_option_before_the_verb_is_not_ignored(said: Said, ledger: Ledger) -> None:
+    with pytest.raises(ConfigError, match="before the verb"):
+        said("ledger", "--ledger", ledger.path, "close", "first-1")
+
+
 PLAN = ["ledger", "plan", "--retrains", 3, "--months", 6, "--steps", 200, "--start", "2027-01-31", "--lifetime", 4]
 
 
