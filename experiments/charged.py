@@ -16,9 +16,13 @@ from fedcredit.privacy.mechanism import joint_epsilon
 
 @dataclass(frozen=True)
 class StudyCharge:
-    """Epsilon at the institution where it is largest, composed by PLD; lifetime is None for public rows."""
+    """Epsilon at the institution where it is largest, composed by PLD; lifetime is None for public rows.
+
+    everywhere: of a company that all the institutions of the study know, if all of them did the same.
+    """
 
     study: float
+    everywhere: float
     lifetime: float | None
 
 
@@ -28,7 +32,7 @@ def name_of(folder: RunFolder, *, study: str) -> str:
     return f"{study}/{folder.path.name}-{place}"
 
 
-def charge_of(folder: RunFolder, *, study: str, is_public: bool) -> StudyCharge:
+def charge_of(folder: RunFolder, *, study: str, is_public: bool, institutions: int) -> StudyCharge:
     """What the run in `folder` charged with all its seeds and arms, from its ledgers; from this machine's for own rows.
 
     Raises:
@@ -40,17 +44,18 @@ def charge_of(folder: RunFolder, *, study: str, is_public: bool) -> StudyCharge:
             for path in sorted(folder.path.glob(f"units/*/state/*/*/{RUN_LEDGER}"))
             for entry in Ledger(path).entries()
         ]
-        return StudyCharge(_largest(entries), None)
+        return StudyCharge(_largest(entries), _largest(entries, institutions=institutions), None)
     entries = Ledger(ledger_path(OWN_TABLES)).entries()
     mine = [entry for entry in entries if entry.study == name_of(folder, study=study)]
     touched = {entry.population for entry in mine}
     lifetime = _largest([entry for entry in entries if entry.population in touched])
-    return StudyCharge(_largest(mine), lifetime)
+    return StudyCharge(_largest(mine), _largest(mine, institutions=institutions), lifetime)
 
 
-def _largest(entries: list[Entry]) -> float:
+def _largest(entries: list[Entry], *, institutions: int = 1) -> float:
     found = [0.0]
     for population in {entry.population for entry in entries}:
         mine = [entry for entry in entries if entry.population == population]
-        found.append(joint_epsilon(charged(mine), delta=min(entry.delta for entry in mine)))
+        delta = min(entry.delta for entry in mine)
+        found.append(joint_epsilon(charged(mine), delta=delta, institutions=institutions))
     return max(found)

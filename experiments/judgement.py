@@ -50,7 +50,7 @@ def judge(
         seeds=settings.seeds,
         timing=timing,
         spent=_spent(facts),
-        privacy=_sentences(settings, facts, folder=folder),
+        privacy=_sentences(settings, facts, folder=folder, institutions=len(windows.institutions)),
         targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
         rounds=_rounds(settings, facts),
         splits=_splits(settings),
@@ -168,7 +168,7 @@ def _spent(facts: Facts) -> list[Spent]:
     return found
 
 
-def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder) -> list[str]:
+def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder, institutions: int) -> list[str]:
     """Epsilon of one run and of the whole study, in words."""
     found = []
     private = {unit: max(fact["epsilon"].values()) for unit, fact in facts.items() if fact["epsilon"]}
@@ -181,7 +181,7 @@ def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder) -> l
             )
     is_public = settings.data.name != "table"
     if private:
-        charge = charge_of(folder, study=settings.study, is_public=is_public)
+        charge = charge_of(folder, study=settings.study, is_public=is_public, institutions=institutions)
         found.append(
             f"The whole study, with its seeds, private arms and the selection among them, "
             f"{'would have spent' if is_public else 'spent'} {charge.study:.2f} at the institution where that is most "
@@ -194,10 +194,11 @@ def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder) -> l
             )
         if any(unit.epsilon is None and unit.arm in ("federated", "pooled") for unit in facts):
             found.append("The arms without privacy have no bound: epsilon of the study with them is infinite.")
-        found.append(
-            "A company known to m institutions that all do the same bears at most m times these figures; that m is "
-            "yours to declare."
-        )
+        if institutions > 1:
+            found.append(
+                f"A company known to several institutions bears more: of one that all {institutions} know, "
+                f"{charge.everywhere:.2f}, if all of them do the same."
+            )
         found.append(f"Metrics while training under privacy: {metrics_under_privacy(settings)}.")
     if is_public:
         found.append(NOT_CHARGED)

@@ -47,7 +47,7 @@ class Entry:
     @property
     def spends(self) -> Mechanism:
         """The mechanism, `count` times."""
-        return _mechanism(self.mechanism).times(self.count)
+        return mechanism_of(self.mechanism).times(self.count)
 
     def digest(self) -> str:
         """sha256 of everything but the hash, as canonical JSON; the previous hash is part of it."""
@@ -81,5 +81,6 @@ def edited(where: str, *, found: str) -> LedgerEdited:
 
 
 @lru_cache(maxsize=1024)
-def _mechanism(text: str) -> Mechanism:
+def mechanism_of(text: str) -> Mechanism:
+    """The mechanism in an entry, read once for all entries that are equal in it."""
     return Mechanism.from_json(text)

@@ -7,8 +7,8 @@ did not charge; nothing ever gives back what was charged.
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,36 +16,13 @@ from pathlib import Path
 
 from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.privacy import ledger_file
+from fedcredit.privacy.account import Account, Charge, home, ledger_path
 from fedcredit.privacy.ceilings import Ceilings
-from fedcredit.privacy.entry import Entry, Event, Scope
-from fedcredit.privacy.history import charged, committed
+from fedcredit.privacy.entry import Entry, Event
+from fedcredit.privacy.history import committed, remaining
 from fedcredit.privacy.mechanism import Mechanism, joint_epsilon, run_epsilon
 
 __all__ = ["Account", "Charge", "Ledger", "home", "ledger_path"]
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who spends, and whose budget it is.
-
-    populations: the company populations that the rows belong to; the institution's one, unless the operator tells
-    several apart. run: a name that is unique in the ledger. dataset: a digest of the rows. delta: of the run.
-    """
-
-    run: str
-    study: str
-    dataset: str
-    populations: tuple[str, ...]
-    delta: float
-    scope: Scope = "institution"
-
-
-@dataclass(frozen=True)
-class Charge:
-    """The entries of one charge. Where they were there before, their training may have left: do not train again."""
-
-    entries: tuple[Entry, ...]
-    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -113,11 +90,8 @@ class Ledger:
                 raise BudgetSpent("run", found="a closed run", expected="an open one", hint="start it under a new name")
             plans = _plans(db, account)
             if plans and not is_beyond_plan_allowed:
-                once = mechanism.once.to_json()
-                spent = ledger_file.charged_count(db, run, population=population, mechanism=once)
-                planned = sum(e.count for e in plans if (e.population, e.mechanism) == (population, once))
-                if spent + mechanism.count > planned:
-                    raise _beyond(mechanism, spent=spent, planned=planned)
+                spent = ledger_file.charged_counts(db, run, population=population)
+                _check_plan([plan for plan in plans if plan.population == population], spent, mechanism)
             after = {entry.population: entry.epsilon_after for entry in plans}
             if not plans:
                 after = self._after(ledger_file.read(db), account, [mechanism])
@@ -165,15 +139,15 @@ class Ledger:
         if not self.path.exists():
             return False
         with ledger_file.reading(self.path, is_whole=False) as db:
-            return ledger_file.charged_count(db, account.run, population=account.populations[0]) > 0
+            return bool(ledger_file.charged_counts(db, account.run, population=account.populations[0]))
 
     def history(self, account: Account) -> list[Mechanism]:
         """What the run has charged."""
         if not self.path.exists():
             return []
         with ledger_file.reading(self.path, is_whole=False) as db:
-            mine = ledger_file.read_run(db, account.run, population=account.populations[0], event="charge")
-        return charged(mine)
+            counts = ledger_file.charged_counts(db, account.run, population=account.populations[0])
+        return [mechanism.times(count) for mechanism, count in counts.items()]
 
     def _after(self, entries: list[Entry], account: Account, mechanisms: Sequence[Mechanism]) -> dict[str, float]:
         """Lifetime epsilon of each population once the mechanisms are spent too, within the ceilings."""
@@ -209,28 +183,21 @@ def _same_plan(plans: Sequence[Entry], account: Account, mechanisms: Sequence[Me
     return tuple(plans)
 
 
-def _beyond(mechanism: Mechanism, *, spent: int, planned: int) -> BudgetSpent:
-    return BudgetSpent(
-        "run",
-        found=f"{spent} of {planned} planned {mechanism.kind} steps charged, and {mechanism.count} more asked",
-        expected="a plan that covers them",
-        hint="a crash repeated more rounds than the noise covers; start the run again under another name",
-    )
-
-
-def home() -> Path:
-    """The folder of what an institution keeps for itself: FEDCREDIT_HOME, else ~/.fedcredit."""
-    return Path(os.environ.get("FEDCREDIT_HOME") or Path.home() / ".fedcredit")
-
-
-def ledger_path(institution: str) -> Path:
-    """Where an institution's ledger is unless its operator says otherwise.
-
-    >>> ledger_path("甲 bank/../x").relative_to(home()).as_posix()
-    '甲_bank_.._x/ledger.sqlite'
-    """
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in institution)
-    return home() / (safe.lstrip(".") or "_") / "ledger.sqlite"
+def _check_plan(plans: Sequence[Entry], spent: Counter[Mechanism], mechanism: Mechanism) -> None:
+    """Pass a charge that the plan covers beside what was charged already."""
+    planned: Counter[Mechanism] = Counter()
+    for plan in plans:
+        planned[plan.spends.once] += plan.count
+    asked = spent + Counter({mechanism.once: mechanism.count})
+    if remaining(planned, asked)[1]:
+        kind = mechanism.kind
+        done, most = (sum(n for one, n in counts.items() if one.kind == kind) for counts in (spent, planned))
+        raise BudgetSpent(
+            "run",
+            found=f"{done} of {most} planned {kind} steps charged, and {mechanism.count} more asked",
+            expected="steps that the plan covers, with no less noise",
+            hint="a crash repeated more rounds than the noise covers; start the run again under another name",
+        )
 
 
 def _draft(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 from fedcredit.errors import CheckpointError
-from fedcredit.privacy.entry import GENESIS, Entry, Event, edited, verify_chain
+from fedcredit.privacy.entry import GENESIS, Entry, Event, edited, mechanism_of, verify_chain
+from fedcredit.privacy.mechanism import Mechanism
 
 WAIT_SECONDS = 60.0  # for another process that is writing
 COLUMNS = ", ".join(field.name for field in fields(Entry))
@@ -84,14 +86,13 @@ def read_run(
     return [Entry(*row) for row in db.execute(query, (run, population, event, number))]
 
 
-def charged_count(db: sqlite3.Connection, run: str, *, population: str, mechanism: str | None = None) -> int:
-    """How many queries the run has charged to the population; of one mechanism, if it is named."""
+def charged_counts(db: sqlite3.Connection, run: str, *, population: str) -> Counter[Mechanism]:
+    """How many queries of each mechanism the run has charged to the population."""
     query = (
-        "SELECT COALESCE(SUM(count), 0) FROM entries WHERE run = ?1 AND population = ?2 AND event = 'charge' "
-        "AND mechanism = COALESCE(?3, mechanism)"
+        "SELECT mechanism, SUM(count) FROM entries WHERE run = ? AND population = ? AND event = 'charge' "
+        "GROUP BY mechanism"
     )
-    row: tuple[int] = db.execute(query, (run, population, mechanism)).fetchone()
-    return row[0]
+    return Counter({mechanism_of(text): count for text, count in db.execute(query, (run, population))})
 
 
 def append(db: sqlite3.Connection, drafts: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -74,6 +74,12 @@ class Mechanism:
         """`count` of these one after the other."""
         return replace(self, count=self.count * count)
 
+    def covers(self, other: Mechanism) -> bool:
+        """Whether one of the other spends no more than one of this: the same query with as much noise, or more."""
+        return replace(other, noise_scale=self.noise_scale, count=self.count) == self and (
+            other.noise_scale >= self.noise_scale
+        )
+
     def to_json(self) -> str:
         """One line with sorted keys: equal mechanisms give equal text."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

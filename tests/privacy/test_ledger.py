@@ -18,6 +18,7 @@ import pytest
 
 from fedcredit.errors import BudgetSpent, CheckpointError, LedgerEdited, PolicyRefused
 from fedcredit.privacy.ceilings import Ceilings
+from fedcredit.privacy.history import committed
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import Mechanism, joint_epsilon
 from fedcredit.privacy.statement import figures, statements
@@ -93,9 +94,20 @@ def test_a_run_cannot_charge_more_than_it_planned(ledger: Ledger) -> None:
         ledger.charge(BANK, ROUND, number=number)
     with pytest.raises(BudgetSpent, match="4 of 4 planned training steps charged, and 2 more asked"):
         ledger.charge(BANK, ROUND, number=3)
-    with pytest.raises(BudgetSpent, match="0 of 0 planned"):  # less noise than planned
-        ledger.charge(BANK, replace(ROUND, noise_scale=1.0), number=3)
     assert len(charges(ledger)) == 2
+
+
+def test_a_round_may_have_more_noise_than_planned_and_never_less(ledger: Ledger) -> None:
+    ledger.plan(BANK, [ROUND.times(2)])
+    with pytest.raises(BudgetSpent, match="with no less noise"):
+        ledger.charge(BANK, replace(ROUND, noise_scale=7.9), number=1)
+    more = replace(ROUND, noise_scale=9.0)
+    ledger.charge(BANK, more, number=1)
+    # The lifetime is what was charged and the rest of the plan, not the plan beside it.
+    assert set(committed(ledger.entries())) == {more, ROUND}
+    ledger.charge(BANK, ROUND, number=2)
+    with pytest.raises(BudgetSpent):
+        ledger.charge(BANK, more, number=3)
 
 
 def test_on_public_rows_what_a_crash_repeats_is_charged_beyond_the_plan(ledger: Ledger) -> None:
