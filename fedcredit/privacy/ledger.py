@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedcredit.errors import BudgetSpent, PolicyRefused
-from fedcredit.privacy import ledger_file
+from fedcredit.privacy import ledger_file, ledger_open
 from fedcredit.privacy.account import Account, Charge, home, ledger_path
 from fedcredit.privacy.ceilings import Ceilings
 from fedcredit.privacy.entry import Entry, Event
@@ -41,12 +41,12 @@ class Ledger:
             LedgerEdited, CheckpointError: the ledger does not verify, or cannot be written.
         """
         if self.path.exists():
-            with ledger_file.reading(self.path, is_whole=False) as db:
+            with ledger_open.reading(self.path, is_whole=False) as db:
                 plans = _plans(db, account)
             if plans:
                 return _same_plan(plans, account, mechanisms)
         self._after(self.entries(), account, mechanisms)  # takes a second and is remembered: not under the lock
-        with ledger_file.writing(self.path, is_whole=True) as db:
+        with ledger_open.writing(self.path, is_whole=True) as db:
             plans = _plans(db, account)
             if plans:
                 return _same_plan(plans, account, mechanisms)
@@ -77,7 +77,7 @@ class Ledger:
             BudgetSpent: the run's plan, or without a plan a ceiling, does not cover it; or the run was closed.
             LedgerEdited, CheckpointError: the ledger does not verify, or cannot be written; nothing may be trained.
         """
-        with ledger_file.writing(self.path) as db:
+        with ledger_open.writing(self.path) as db:
             run, population = account.run, account.populations[0]
             found = ledger_file.read_run(db, run, population=population, event="charge", number=number)
             found = [entry for entry in found if entry.kind == mechanism.kind]
@@ -107,7 +107,7 @@ class Ledger:
         Raises:
             PolicyRefused: the ledger knows no such run.
         """
-        with ledger_file.writing(self.path, is_whole=True) as db:
+        with ledger_open.writing(self.path, is_whole=True) as db:
             entries = ledger_file.read(db)
             mine = [entry for entry in entries if entry.run == run]
             if not mine:
@@ -131,21 +131,21 @@ class Ledger:
         """
         if not self.path.exists():
             return []
-        with ledger_file.reading(self.path, is_whole=True) as db:
+        with ledger_open.reading(self.path, is_whole=True) as db:
             return ledger_file.read(db)
 
     def has_charged(self, account: Account) -> bool:
         """Whether the run has charged anything."""
         if not self.path.exists():
             return False
-        with ledger_file.reading(self.path, is_whole=False) as db:
+        with ledger_open.reading(self.path, is_whole=False) as db:
             return bool(ledger_file.charged_counts(db, account.run, population=account.populations[0]))
 
     def history(self, account: Account) -> list[Mechanism]:
         """What the run has charged."""
         if not self.path.exists():
             return []
-        with ledger_file.reading(self.path, is_whole=False) as db:
+        with ledger_open.reading(self.path, is_whole=False) as db:
             counts = ledger_file.charged_counts(db, account.run, population=account.populations[0])
         return [mechanism.times(count) for mechanism, count in counts.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_where_a_lifetime_has_a_ceiling_nothing_is_trained_without_noise(limited
 def test_a_ledger_edited_by_hand_stops_the_training(nodes: MakeNodes) -> None:
     banks = nodes(1)
     assert train(banks, PRIVATE).has_content()
-    Path(banks.configs[0]["ledger"]).write_bytes(b"nothing was spent" * 100)
+    with sqlite3.connect(banks.configs[0]["ledger"]) as db:
+        db.executescript("DROP TRIGGER no_update; UPDATE entries SET count = 1")
+    db.close()
     assert code_of(train(banks, PRIVATE, number=2)) == "ledger"
 
 
