@@ -125,6 +125,9 @@ def test_two_colluders_at_the_smallest_cohort_learn_the_sum_of_the_other_two_and
     plain = federation.encoded("cyd").view(np.int32).astype(np.float64)
     correlation = np.corrcoef(plain, left.view(np.int32).astype(np.float64))[0, 1]
     assert abs(correlation) * np.sqrt(LONG) < stats.norm.isf(FALSE_ALARM / 2)
+    with_dan = Paired.from_bytes(federation.stores["dan"].run(federation.plan.hash, stage=CONFIRMED)).secrets[cyd]
+    remove_mask(left, pair_mask_seed(base_seed(with_dan, at), started.context))
+    assert np.array_equal(left, federation.encoded("cyd"))  # the one secret that the two lack is all that hides cyd
 
 
 def test_opened_wrapping_key_says_nothing_about_another_round(seven: Federation) -> None:
