@@ -186,6 +186,8 @@ def figures(*, institutions: int, size: int, dropouts: int, repeats: int) -> dic
             "server_ms": median(_total(clock.wall, server=True) for clock in clocks),
             "client_cpu_ms": median(_total(clock.cpu, server=False) for clock in clocks),
             "server_cpu_ms": median(_total(clock.cpu, server=True) for clock in clocks),
+            "client_ms_least": min(_total(clock.wall, server=False) for clock in clocks),
+            "server_ms_least": min(_total(clock.wall, server=True) for clock in clocks),
             "by_step_ms": {name: median(clock.wall[name] for clock in clocks) for name in clocks[0].wall},
             "setup_client_ms": set_up.wall["client"],
             "setup_server_ms": set_up.wall["server"],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedcredit.privacy.secagg.differencing import isolated
 from fedcredit.privacy.secagg.refusals import DifferencingRefused, TooFewRefused
@@ -93,3 +97,27 @@ def test_three_of_four_are_no_cohort_at_all(identities: Identities) -> None:
     federation = Federation.of(identities, 4).set_up()
     with pytest.raises(TooFewRefused, match="at least 4"):
         federation.deal(1, without={"dan"})
+
+
+def rank(rows: list[list[Fraction]]) -> int:
+    """Second implementation: rank by exact elimination."""
+    rows, found = [list(row) for row in rows], 0
+    for column in range(len(rows[0])):
+        pivot = next((r for r in range(found, len(rows)) if rows[r][column]), None)
+        if pivot is None:
+            continue
+        rows[found], rows[pivot] = rows[pivot], rows[found]
+        for r in range(found + 1, len(rows)):
+            factor = rows[r][column] / rows[found][column]
+            rows[r] = [a - factor * b for a, b in zip(rows[r], rows[found], strict=True)]
+        found += 1
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(sets=st.lists(st.frozensets(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=7))
+def test_isolated_agrees_with_exact_ranks_over_the_rationals(sets: list[frozenset[str]]) -> None:
+    names = sorted(frozenset().union(*sets))
+    rows = [[Fraction(name in chosen) for name in names] for chosen in sets]
+    follows = {name for name in names if rank([*rows, [Fraction(name == n) for n in names]]) == rank(rows)}
+    assert isolated(sets) == follows
