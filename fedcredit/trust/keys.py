@@ -60,7 +60,7 @@ def transcript(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PublicIdentity:
     """Both public keys of an institution: what the others pin, before and outside of any run."""
 
@@ -75,6 +75,9 @@ class PublicIdentity:
                 expected=f"{ED25519_PUBLIC} and {MLDSA65_PUBLIC}",
                 hint="an identity always has both an Ed25519 and an ML-DSA-65 key",
             )
+
+    def __repr__(self) -> str:
+        return f"PublicIdentity({self.fingerprint[:16]}...)"
 
     def to_bytes(self) -> bytes:
         """Ed25519 key, then ML-DSA-65 key: 1984 bytes."""

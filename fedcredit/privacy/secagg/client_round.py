@@ -27,6 +27,7 @@ from fedcredit.privacy.secagg.member import Member
 from fedcredit.privacy.secagg.refusals import (
     ContextRefused,
     EncodingRefused,
+    KeyRefused,
     SharesRefused,
     SurvivorsRefused,
 )
@@ -128,7 +129,14 @@ def require_quorum(me: Member, state: SurvivorsSigned, given: SignatureSet) -> N
             raise SurvivorsRefused(
                 "secagg signatures", found="one of somebody who is no survivor", expected="survivors'"
             )
-        SurvivorSignature(*at, signer, state.statement, signature).verify(me.plan)
+        try:
+            SurvivorSignature(*at, signer, state.statement, signature).verify(me.plan)
+        except KeyRefused:
+            raise SurvivorsRefused(
+                "secagg signatures",
+                found="one that is not the signer's on this set",
+                expected="all on the set we signed",
+            ) from None
         found += 1
     if found < threshold:
         raise SurvivorsRefused("secagg signatures", found=f"{found} on this set", expected=f"at least {threshold}")

@@ -30,7 +30,7 @@ def isolated(sets: Iterable[frozenset[str]]) -> frozenset[str]:
         return frozenset()
     matrix = np.array([[float(name in row) for name in names] for row in rows])
     # The projection onto the rows' span leaves a unit vector as it is exactly if the vector lies in the span.
-    kept = np.diag(np.linalg.pinv(matrix) @ matrix)
+    kept = np.diag(np.linalg.pinv(matrix, rcond=TOLERANCE) @ matrix)
     return frozenset(name for name, share in zip(names, kept, strict=True) if share > 1 - TOLERANCE)
 
 

@@ -49,6 +49,8 @@ class Sum:
 class Encoding:
     """`size` reals in [-real_range, real_range], then the counts, for at most `members` institutions.
 
+    Who adds noise before masking includes it in `real_range`.
+
     Raises EncodingRefused if `bits` (32 or 64) do not hold the sum of that many.
     """
 
@@ -100,7 +102,7 @@ class Encoding:
         return transcript(*(str(part).encode() for part in (*numbers, *fields)))
 
     def encode(self, reals: NDArray[Any], counts: Mapping[str, NDArray[Any] | int] | None = None) -> Words:
-        """Words, shape (length,), that sum mod 2^bits to the updates' sum. Raises EncodingRefused if one does not fit."""
+        """Words (length,), that sum mod 2^bits to the updates' sum. Raises EncodingRefused if one does not fit."""
         values = np.asarray(reals, dtype=np.float64)
         if values.shape != (self.size,):
             raise EncodingRefused("update", found=f"shape {values.shape}", expected=f"({self.size},)")

@@ -21,7 +21,7 @@ from fedcredit.trust.keys import Identity
 
 # Stages of a run, then of a (round, attempt): the one way through each.
 OFFERED, ENCAPSULATED, AGREED, CONFIRMED = "offered", "encapsulated", "agreed", "confirmed"
-DEALT, UPLOADED, SIGNED, RELEASED = "dealt", "uploaded", "signed", "released"
+DEALT, UPLOADED, SIGNED = "dealt", "uploaded", "signed"  # and then the store's CLOSED
 
 
 class ClientSession:
@@ -109,8 +109,7 @@ class ClientSession:
         at = RoundId(message.plan, message.round, message.attempt)
         state = SurvivorsSigned.from_bytes(self.store.round(at, stage=SIGNED))
         released = client_round.release(self.me, state, message)
-        self.store.advance(at, before=SIGNED, after=RELEASED, state=b"")
-        self.store.close_rounds(at)
+        self.store.finish(at, before=SIGNED)
         return released.to_bytes()
 
     def _paired(self) -> Paired:

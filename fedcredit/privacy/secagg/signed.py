@@ -27,7 +27,7 @@ class Signed(Message):
 
     def signed(self, identity: Identity) -> Self:
         """The same message with its signature."""
-        return replace(self, signature=identity.sign(self.unsigned(), context=self._label()))  # type: ignore[type-var]
+        return replace(self, signature=identity.sign(self.unsigned(), context=self._label()))  # type: ignore[type-var]  # every one is a dataclass
 
     def verify(self, plan: Plan) -> Self:
         """The message itself, if it is of this plan and its sender's pinned identity signed it.

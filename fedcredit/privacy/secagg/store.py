@@ -113,11 +113,17 @@ class Store:
                 require_apart(survivors, _sets(db, model))
                 db.execute("insert into signed values (?, ?, ?, ?, ?)", (model, json.dumps(sorted(survivors)), *key))
 
-    def close_rounds(self, at: RoundId) -> None:
-        """Forget the secrets of every attempt at rounds up to this one; that they were used stays known."""
-        change = "update round set stage = ?, state = x'' where plan = ? and round <= ? and stage <> ?"
+    def finish(self, at: RoundId, *, before: str) -> None:
+        """Close a (round, attempt) that is at `before`, and forget the secrets of every attempt at rounds up to it.
+
+        That they were used stays known. Raises StageRefused if it is not at `before`.
+        """
+        key = (at.plan, at.round, at.attempt)
+        one = "update round set stage = ? where plan = ? and round = ? and attempt = ? and stage = ?"
+        rest = "update round set stage = ?, state = x'' where plan = ? and round <= ?"
         with self._transaction() as db:
-            db.execute(change, (CLOSED, at.plan, at.round, CLOSED))
+            _require_one(db.execute(one, (CLOSED, *key, before)).rowcount, CLOSED)
+            db.execute(rest, (CLOSED, at.plan, at.round))
 
     def signed_sets(self, model: bytes) -> list[frozenset[str]]:
         """Every survivor set ever signed over this global model, in any round and run of this store."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcredit.privacy.secagg.refusals import StageRefused, TooFewRefused
+from fedcredit.privacy.secagg.refusals import StageRefused, SurvivorsRefused, TooFewRefused
+from fedcredit.privacy.secagg.round_messages import SignatureSet, SurvivorSignature
 from tests.privacy.secagg.simulator import Federation, Identities, vector
 
 ALL7 = {"ada", "bob", "cyd", "dan", "eve", "fay", "gus"}
@@ -94,9 +95,6 @@ def test_t_minus_one_at_the_set_up_abort(identities: Identities) -> None:
 
 def test_t_minus_one_signatures_open_nothing_at_the_institutions_either(seven: Federation) -> None:
     """A server that does not give up below t gets no share: each institution counts the signatures itself."""
-    from fedcredit.privacy.secagg.refusals import SurvivorsRefused
-    from fedcredit.privacy.secagg.round_messages import SignatureSet, SurvivorSignature
-
     surviving = seven.uploads(seven.start(seven.deal(1)))
     signed = {
         seven.plan.roster.index(name): SurvivorSignature.from_bytes(seven.sessions[name].sign_survivors(message))
@@ -136,7 +134,7 @@ def test_set_up_and_rounds_go_on_after_every_institution_restarts_between_messag
     federation.assert_sum(federation.unmask(federation.signatures(surviving)), set(federation.identities))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_two_dropouts_anywhere_leave_the_sum_of_the_uploads(identities: Identities, data: st.DataObject) -> None:
     federation = Federation.of(identities, 7).set_up()
