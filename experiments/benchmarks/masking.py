@@ -189,6 +189,7 @@ def figures(*, institutions: int, size: int, dropouts: int, repeats: int) -> dic
             "client_ms_least": min(_total(clock.wall, server=False) for clock in clocks),
             "server_ms_least": min(_total(clock.wall, server=True) for clock in clocks),
             "by_step_ms": {name: median(clock.wall[name] for clock in clocks) for name in clocks[0].wall},
+            "by_step_cpu_ms": {name: median(clock.cpu[name] for clock in clocks) for name in clocks[0].cpu},
             "setup_client_ms": set_up.wall["client"],
             "setup_server_ms": set_up.wall["server"],
             "institutions": institutions,

@@ -37,9 +37,8 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         """Open or make it. Raises KeyFileRefused if others than the owner may read the file."""
         if path is not None:
-            if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # SQLite gives its side files the same mode
-            require_private(path)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+            require_private(path)  # SQLite gives its side files the same mode
         # Transactions are explicit below; the lock lets a worker's threads share one connection.
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcredit.privacy.secagg.refusals import StageRefused, SurvivorsRefused, TooFewRefused
+from fedcredit.privacy.secagg.refusals import EncodingRefused, StageRefused, SurvivorsRefused, TooFewRefused
 from fedcredit.privacy.secagg.round_messages import SignatureSet, SurvivorSignature
-from tests.privacy.secagg.simulator import Federation, Identities, vector
+from tests.privacy.secagg.simulator import MODEL, SETTINGS, Federation, Identities, vector
 
 ALL7 = {"ada", "bob", "cyd", "dan", "eve", "fay", "gus"}
 
@@ -111,6 +111,25 @@ def test_a_failed_round_is_repeated_under_a_new_attempt(seven: Federation) -> No
     with pytest.raises(StageRefused):
         seven.sessions["dan"].deal(1)
     seven.assert_sum(seven.round(1, attempt=1), ALL7)
+
+
+def test_asking_whether_we_would_take_part_changes_nothing(five: Federation) -> None:
+    started = five.start(five.deal(1))
+    for _ in range(2):
+        five.sessions["ada"].require_start(started.outbox["ada"], model_sha256=MODEL)
+    five.assert_sum(five.unmask(five.signatures(five.uploads(started))), set(five.identities))
+
+
+def test_refused_update_uses_nothing_up(five: Federation) -> None:
+    """NaN is refused before the record is written, so a mended update can still go."""
+    started = five.start(five.deal(1))
+    with pytest.raises(EncodingRefused):
+        five.plan.encoding.encode(np.full(8, np.nan), {"companies": 1})
+    with pytest.raises(EncodingRefused):
+        five.sessions["ada"].upload(
+            started.outbox["ada"], model_sha256=MODEL, settings_sha256=SETTINGS, encoded=np.zeros(3, dtype=np.uint32)
+        )
+    five.assert_sum(five.unmask(five.signatures(five.uploads(started))), set(five.identities))
 
 
 def test_two_attempts_at_a_round_never_share_a_mask(five: Federation) -> None:
