@@ -56,6 +56,7 @@ def test_a_recipe_of_an_arm_is_laid_over_the_common_one() -> None:
         ("privacy.epsilons=[nan]", "epsilons[0]: found float 'nan'"),
         ("privacy.epsilons=[inf]", "above 0 and at most 20"),
         ("privacy.metrics=some", "expected one of exact, none"),
+        ("privacy.dp_engine=ghost", "expected one of kernel, opacus"),
         ("seeds=[]", "at least one"),
         ("seeds=[a]", "expected a whole number"),
         ("seeds=0", "seeds"),

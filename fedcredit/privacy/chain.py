@@ -19,14 +19,14 @@ from fedcredit.privacy.taps_other import Embedding, LayerNorm
 
 
 class UnknownLayer(ModelError):
-    """The kernel has no tap for a layer; `layer` is its class."""
+    """The kernel has no tap for a layer, or the model is no chain of layers."""
 
-    def __init__(self, layer: str, *, why: str = "a layer that the kernel does not know") -> None:
-        super().__init__(f"layer {layer}", found=why, expected="linear, lstm, layer norm, embedding or a chain of them")
-        self.layer = layer
+    code = "layer"
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.layer,))
+
+def unknown(layer: str, *, why: str = "a layer that the kernel does not know") -> UnknownLayer:
+    """The error for a layer of this class."""
+    return UnknownLayer(f"layer {layer}", found=why, expected="linear, lstm, layer norm, embedding or a chain of them")
 
 
 def chain_of(model: nn.Module, *, random: Stream) -> list[Tap]:
@@ -40,18 +40,18 @@ def chain_of(model: nn.Module, *, random: Stream) -> list[Tap]:
     chain = list(_taps(model, random))
     ours = Counter(id(parameter) for tap in chain for parameter in tap.parameters)
     if ours != Counter(id(parameter) for parameter in model.parameters()):
-        raise UnknownLayer(type(model).__name__, why="a parameter that layers share or that is in none")
+        raise unknown(type(model).__name__, why="a parameter that layers share or that is in none")
     if any(not parameter.requires_grad for parameter in model.parameters()):
-        raise UnknownLayer(type(model).__name__, why="a parameter that is not trained")
+        raise unknown(type(model).__name__, why="a parameter that is not trained")
     if len({parameter.dtype for parameter in model.parameters()}) != 1:
-        raise UnknownLayer(type(model).__name__, why="no parameters, or parameters of several types")
+        raise unknown(type(model).__name__, why="no parameters, or parameters of several types")
     return chain
 
 
 def _taps(module: nn.Module, random: Stream) -> Iterator[Tap]:
     kind = type(module)
     if any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)):
-        raise UnknownLayer(kind.__name__, why="hooks")
+        raise unknown(kind.__name__, why="hooks")
     if isinstance(module, nn.Sequential) and kind is nn.Sequential:
         for inner in module:
             yield from _taps(inner, random)
@@ -72,7 +72,7 @@ def _taps(module: nn.Module, random: Stream) -> Iterator[Tap]:
 
 def _lstm_layers(lstm: nn.LSTM, random: Stream) -> Iterator[Tap]:
     if lstm.bidirectional or lstm.proj_size or not lstm.batch_first or not lstm.bias:
-        raise UnknownLayer("LSTM", why="two directions, projections, no bias or time first")
+        raise unknown("LSTM", why="two directions, projections, no bias or time first")
     for layer in range(lstm.num_layers):
         is_last = layer == lstm.num_layers - 1
         yield LSTMLayer(lstm, layer=layer, only_last=is_last)
@@ -96,4 +96,4 @@ def _single(layer: nn.Module) -> Tap:
         return taps_bare.Tanh()
     elif isinstance(layer, nn.Flatten) and kind is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1):
         return taps_bare.Flatten()
-    raise UnknownLayer(kind.__name__)
+    raise unknown(kind.__name__)

@@ -65,7 +65,7 @@ def fit_private(
         try:
             kernel = Kernel(model, clip=clip, clipping=clipping, random=random)
         except UnknownLayer as fault:
-            log.warning("the kernel does not know %s: %s; this model trains with opacus", fault.layer, fault.found)
+            log.warning("the kernel does not know %s: %s; this model trains with opacus", fault.where, fault.found)
         else:
             return _fit(model, kernel, x, y, company=company, settings=settings, plan=plan, clip=clip, random=random)
     from fedcredit.privacy.hooks import fit_with_opacus  # seconds to import, seldom needed

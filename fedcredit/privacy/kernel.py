@@ -132,5 +132,5 @@ def add_noise(total: Tensor, *, spread: float, random: Stream) -> Tensor:
     True
     """
     grid = 2.0 ** (math.floor(math.log2(spread)) - GRID_BITS)
-    noisy = random.normals(total.numel()).mul_(spread).add_(total.flatten())
-    return total.copy_(noisy.mul_(1.0 / grid).round_().mul_(grid).view(total.shape))
+    noisy = random.normals(total.numel()).mul_(spread / grid).add_(total.flatten(), alpha=1.0 / grid).round_()
+    return total.copy_(noisy.view(total.shape)).mul_(grid)

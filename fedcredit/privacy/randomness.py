@@ -70,11 +70,15 @@ class Stream:
         The radius ends at sqrt(2 * 53 * log 2) = 8.57; a true pair lies beyond it with chance 2^-53.
         """
         half = -(-count // 2)
-        bits = torch.from_numpy((self.words(2 * half) >> np.uint64(64 - UNIFORM_BITS)).view(np.int64))
-        # The logarithm's argument lies in (0, 1], the angle in [0, 2 pi).
-        radius = (bits[:half] + 1).double().mul_(2.0**-UNIFORM_BITS).log_().mul_(-2.0).sqrt_()
-        angle = bits[half:].double().mul_(2 * math.pi * 2.0**-UNIFORM_BITS)
-        return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)])[:count]
+        whole = (self.words(2 * half) >> np.uint64(64 - UNIFORM_BITS)).view(np.int64)
+        radius, angle = torch.from_numpy(whole).double().reshape(2, half)
+        # One minus a uniform in [0, 1) lies in (0, 1], where the logarithm is finite.
+        radius = radius.mul_(-(2.0**-UNIFORM_BITS)).log1p_().mul_(-2.0).sqrt_()
+        angle = angle.mul_(2 * math.pi * 2.0**-UNIFORM_BITS)
+        drawn = torch.empty(2 * half, dtype=torch.float64)
+        torch.cos(angle, out=drawn[:half]).mul_(radius)
+        torch.sin(angle, out=drawn[half:]).mul_(radius)
+        return drawn[:count]
 
 
 ZEROS = memoryview(bytes(PIECE_BYTES))

@@ -14,9 +14,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-# Inner products in float32 can cancel: what is left of a norm is then rounding. This share of the largest norm that
-# the terms could have is added, so that no choice of weights makes a long gradient look short.
-SLACK = 2.0**-22
+# Inner products in float32 can cancel: what is left of a norm is then rounding. Below this share of the square of the
+# largest norm that the terms could have, a company's norm is worked out anew in float64.
+CANCELLED = 2.0**-7
+# The clipped sum itself is of float32. This share of that square is added to every norm, so that rounding, too, stays
+# within a thousandth of the clip, whatever the weights.
+SLACK = 2.0**-26
 
 
 class Tap(Protocol):
@@ -92,11 +95,26 @@ def outer_squared(z: Tensor, d: Tensor, *, ones: float = 0.0) -> Tensor:
     >>> round(outer_squared(z, d).item(), 3)  # (1 * 3 + 2 * 4) ** 2
     121.0
     """
+    squares, largest = _squared(z, d, ones=ones)
+    cancelled = squares < CANCELLED * largest
+    if bool(cancelled.any()):
+        exact, _ = _squared(z[cancelled].double(), d[cancelled].double(), ones=ones)
+        squares[cancelled] = exact.to(squares.dtype)
+    return squares.add_(largest, alpha=SLACK).clamp_(min=0.0)
+
+
+def _squared(z: Tensor, d: Tensor, *, ones: float) -> tuple[Tensor, Tensor]:
+    """The squared norms, and what they would be if all terms pointed the same way."""
+    if z.shape[1] ** 2 > z.shape[2] * d.shape[2]:
+        # Over that many periods the gradients themselves are smaller than the matrices of inner products.
+        largest = z.square().sum(2).add_(ones).mul_(d.square().sum(2)).sqrt_().sum(1).square_()
+        squares = torch.bmm(d.transpose(1, 2), z).square_().sum((1, 2))
+        return squares.add_(d.sum(1).square_().sum(1), alpha=ones), largest
     inputs, outputs = torch.bmm(z, z.transpose(1, 2)), torch.bmm(d, d.transpose(1, 2))
     if ones:
         inputs.add_(ones)
     largest = inputs.diagonal(dim1=1, dim2=2).mul(outputs.diagonal(dim1=1, dim2=2)).sqrt_().sum(1).square_()
-    return inputs.mul_(outputs).sum((1, 2)).add_(largest, alpha=SLACK).clamp_(min=0.0)
+    return inputs.mul_(outputs).sum((1, 2)), largest
 
 
 def without(batch: Tensor, rows: Tensor) -> Tensor:

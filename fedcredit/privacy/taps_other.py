@@ -73,13 +73,14 @@ class Embedding:
     def squared(self, *, apart: bool) -> list[Tensor]:
         if self.codes.dim() == 1:
             return [self.d.square().sum(1)]
-        # Periods with the same code add up in the same row, others stand apart.
-        outputs = torch.bmm(self.d, self.d.transpose(1, 2))
+        # Periods with the same code add up in the same row, others stand apart. In float64, as they may cancel.
+        d = self.d.double()
+        outputs = torch.bmm(d, d.transpose(1, 2))
         largest = outputs.diagonal(dim1=1, dim2=2).sqrt().sum(1).square_()
         same = self.codes.unsqueeze(1) == self.codes.unsqueeze(2)
         # Not a product with 0 and 1: what is no number must stay seen.
         outputs.masked_fill_(~same, 0)
-        return [outputs.sum((1, 2)).add_(largest, alpha=SLACK).clamp_(min=0.0)]
+        return [outputs.sum((1, 2)).add_(largest, alpha=SLACK).to(self.d.dtype)]
 
     def clipped(self, factors: Sequence[Tensor], *, out: Sequence[Tensor]) -> None:
         factor = factors[0].reshape(-1, *[1] * (self.d.dim() - 1))

@@ -58,7 +58,8 @@ def clean(kind: str) -> Records:
             "train.personalise": {"metrics": {"num-examples": 1}},
             "evaluate": {"metrics": {"num-examples": 1, **sides}},
             "query.spent": {"metrics": {"epsilon": 2.98761, "delta": 1e-5}},
-        }[kind]
+            "train.masked": {"arrays": dict(ARRAYS), "config": {"secagg": b"head" * 900, "secagg-deal": b"deal" * 900}},
+        }.get(kind, {"config": {"secagg": b"said" * 900}})
     )
 
 
@@ -318,7 +319,7 @@ def test_a_refusal_names_rule_and_field_and_not_the_value() -> None:
             said = str(refused)
         assert said.startswith(kind)
         assert "nothing was sent" in said
-        known = {"杭州银行", "5ac1" * 16, *contracts()[kind].records, "arrays", kind}
+        known = {"杭州银行", "5ac1" * 16, *contracts()[kind].records, "arrays", "secagg", "secagg-deal", kind}
         planted_texts = [one for one in _texts_of(records) if len(one) > 5 and one not in known]
         assert not [one for one in planted_texts if one in said and one not in str(contracts())], what
 
@@ -330,6 +331,13 @@ def _texts_of(records: Records) -> Iterator[str]:
             yield key
             if isinstance(value, str):
                 yield value
+
+
+@pytest.mark.parametrize("odd", [b"x" * 8193, "text", 91330100, [b"x"]])
+def test_what_the_masking_protocol_says_is_bytes_of_a_bounded_size(odd: Any) -> None:
+    keys = clean("query.keys")
+    keys["config"]["secagg"] = odd
+    assert not passes("query.keys", keys)
 
 
 def test_a_spend_is_never_rounded_down() -> None:
@@ -352,7 +360,7 @@ def test_the_page_says_of_every_key_what_level_it_has() -> None:
         for rules in contract.records.values()
         for key, rule in rules.items()
     }
-    assert rows == {**wanted, ("train", "arrays"): 0}
+    assert rows == {**wanted, ("train", "arrays"): 0, ("train.masked", "arrays"): 0}
 
 
 def test_the_gate_costs_a_message_less_than_a_millisecond() -> None:

@@ -38,7 +38,10 @@ def test_what_is_computed_from_rows_has_their_level() -> None:
         "train.personalise": 1,
         "evaluate": 4,
         "query.spent": 2,
-    }
+        "train.masked": 4,
+    } | dict.fromkeys(
+        ["query.keys", "query.agree", "query.confirm", "query.shares", "query.survivors", "query.unmask"], 1
+    )
 
 
 @pytest.mark.parametrize("level", [4, 5])

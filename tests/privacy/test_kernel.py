@@ -19,6 +19,7 @@ from fedcredit.models.mlp import MLP
 from fedcredit.privacy.chain import UnknownLayer, chain_of
 from fedcredit.privacy.kernel import Clipping, Kernel, add_noise, clipped_sum
 from fedcredit.privacy.randomness import Stream
+from fedcredit.privacy.taps import outer_squared
 from tests.privacy.references import by_hooks, by_vmap, clipped, norms
 
 CODES = 5
@@ -149,7 +150,7 @@ def test_weights_that_make_terms_cancel_cannot_make_a_long_gradient_look_short()
         model[2].weight.copy_(torch.tensor([[1e8, -1e8]]))
         model[2].bias.fill_(-1e9)
     row = torch.randn(1, 1, 3, generator=torch.Generator().manual_seed(0))
-    for step in (0.0, 1e-7, 1e-5, 1e-4, 1e-3):
+    for step in (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2):
         x = torch.cat([row, row + step], dim=1)
         found, _ = Kernel(model, clip=1.0, random=Stream()).clipped(x, torch.ones(1))
         assert float(found.double().norm()) <= 1.001
@@ -196,6 +197,30 @@ def test_a_company_with_24_rows_has_the_same_influence_bound_as_one_with_one(row
     assert expected == 10
     # Exact but for the rounding of ten summands in float32; a dead unit may make it 0.
     assert float((whole.double() - without.double()).norm()) <= 0.01 + 1e-6
+
+
+@pytest.mark.parametrize("time", [2, 24, 50])
+def test_a_norm_of_which_cancelling_leaves_little_is_never_taken_for_a_shorter_one(time: int) -> None:
+    generator = torch.Generator().manual_seed(time)
+    z = torch.randn(5, 1, 30, generator=generator) + 1e-3 * torch.randn(5, time, 30, generator=generator)
+    d = torch.randn(5, time, 40, generator=generator)
+    d -= d.mean(dim=1, keepdim=True)
+    expected = (d.double().transpose(1, 2) @ z.double()).square().sum((1, 2))
+    largest = (d.double().norm(dim=2) * z.double().norm(dim=2)).sum(1).square()
+    found = outer_squared(z, d).double()
+    assert (expected < 1e-5 * largest).all()
+    assert (found > expected).all()
+    assert (found < expected + 2e-8 * largest).all()
+
+
+@pytest.mark.parametrize("time", [1, 3, 4, 40])
+@pytest.mark.parametrize("ones", [0.0, 1.0])
+def test_norms_are_the_same_by_inner_products_and_by_gradients_of_long_windows(time: int, ones: float) -> None:
+    generator = torch.Generator().manual_seed(time)
+    z, d = torch.randn(5, time, 3, generator=generator), torch.randn(5, time, 4, generator=generator)
+    with_ones = torch.cat([z, torch.ones(5, time, int(ones))], dim=2).double()
+    expected = (d.double().transpose(1, 2) @ with_ones).square().sum((1, 2))
+    torch.testing.assert_close(outer_squared(z, d, ones=ones).double(), expected, rtol=1e-5, atol=0)
 
 
 def test_the_row_of_padding_in_an_embedding_has_no_gradient() -> None:
