@@ -190,8 +190,16 @@ def estimate_seconds(subject: Subject, *, canaries: int, shadows: int) -> float:
     half = np.arange(n) % 2 == 0
 
     def planted(plan: Plan) -> None:
-        args = {"plan": plan, "delta": subject.delta, "canaries": canaries, "odd": None, "rng": rng}
-        audit_with_canaries(fit_private, subject.model(), stand_in, **args)
+        audit_with_canaries(
+            fit_private,
+            subject.model(),
+            stand_in,
+            plan=plan,
+            delta=subject.delta,
+            canaries=canaries,
+            odd=None,
+            rng=rng,
+        )
 
     def shadow(plan: Plan) -> None:
         x, y, company = stand_in.x[half], stand_in.y[half], stand_in.company[half]

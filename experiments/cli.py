@@ -140,7 +140,7 @@ def show_gain(
 def audit_run(
     folder: Annotated[Path, typer.Argument(help="A finished run's folder, for example runs/quickstart/latest.")],
     institution: Annotated[str | None, typer.Option(help="Whose training; the smallest where left out.")] = None,
-    canaries: Annotated[int, typer.Option(help="Made-up companies planted.", min=100, max=20_000)] = 8000,
+    canaries: Annotated[int, typer.Option(help="Made-up companies planted.", min=100, max=20_000)] = 4000,
     shadows: Annotated[int, typer.Option(help="Shadow models.", min=8, max=64)] = 16,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the time; train nothing on the rows.")] = False,
     as_json: Json = False,
