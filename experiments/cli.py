@@ -149,7 +149,8 @@ def audit_run(
 
     Exit code 1 where the claim is contradicted or a check fails, 3 on a run on your own table.
     """
-    from experiments.audit import audit, estimate_seconds, read_subject, write
+    from experiments.audit import audit, estimate_seconds, write
+    from experiments.audit_subject import read_subject
     from experiments.audit_text import audit_text
     from experiments.story import Story
 

@@ -62,7 +62,7 @@ def test_members_of_a_model_that_learnt_by_heart_are_found() -> None:
 
 def test_members_of_a_private_model_are_not() -> None:
     found = attacked(sigma=20.0)
-    assert abs(found.auc - 0.5) < 0.1  # standard error .02 over 960 pairs: five of them
+    assert abs(found.auc - 0.5) < 0.15  # .53 at most in truth; standard error .02 over 960 pairs
 
 
 def test_confidences_that_do_not_depend_on_membership_give_the_auc_of_a_coin() -> None:
