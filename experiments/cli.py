@@ -140,7 +140,7 @@ def show_gain(
 def audit_run(
     folder: Annotated[Path, typer.Argument(help="A finished run's folder, for example runs/quickstart/latest.")],
     institution: Annotated[str | None, typer.Option(help="Whose training; the smallest where left out.")] = None,
-    canaries: Annotated[int, typer.Option(help="Made-up companies planted.", min=100, max=20_000)] = 8000,
+    canaries: Annotated[int, typer.Option(help="Made-up companies planted.", min=100, max=20_000)] = 4000,
     shadows: Annotated[int, typer.Option(help="Shadow models.", min=8, max=64)] = 16,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the time; train nothing on the rows.")] = False,
     as_json: Json = False,
@@ -149,7 +149,8 @@ def audit_run(
 
     Exit code 1 where the claim is contradicted or a check fails, 3 on a run on your own table.
     """
-    from experiments.audit import audit, estimate_seconds, read_subject, write
+    from experiments.audit import audit, estimate_seconds, write
+    from experiments.audit_subject import read_subject
     from experiments.audit_text import audit_text
     from experiments.story import Story
 

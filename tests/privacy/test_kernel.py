@@ -304,7 +304,7 @@ def both_ways() -> nn.Module:
 def test_a_layer_that_it_does_not_know_exactly_is_refused_by_name(model, layer: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnknownLayer) as fault:
         chain_of(model(), random=Stream())
-    assert fault.value.layer == layer
+    assert fault.value.where == f"layer {layer}"
 
 
 def test_factors_are_not_known_to_the_kernel() -> None:

@@ -37,7 +37,9 @@ def planted(engine: FitPrivate, *, sigma: float, canaries: int = 400) -> CanaryA
     model = build(ModelSettings("logistic"), features=("a", "b", "c"), time=1, seed=0)
     plan = Plan(SGD, sigma, 1.0, 1.0, 1, 1)
     rng = np.random.default_rng(0)
-    return audit_with_canaries(engine, model, rows, plan=plan, delta=DELTA, canaries=canaries, odd=None, rng=rng)
+    return audit_with_canaries(
+        engine, model, rows, plan=plan, delta=DELTA, canaries=canaries, odd=None, rng=rng, confidence=1 - 1e-7
+    )
 
 
 @pytest.mark.parametrize("engine", [Reference(), fit_private], ids=["reference", "ours"])

@@ -68,13 +68,14 @@ def audit_with_canaries(
     canaries: int,
     odd: Rows | None,
     rng: np.random.Generator,
+    confidence: float = CONFIDENCE,
     on_round: Callable[[], None] = lambda: None,
 ) -> CanaryAudit:
     """Bounds from one training of `model` (changed in place) on `rows`, `canaries` and rows of `odd`, by coins of rng.
 
     canaries: how many gradient canaries, one of the model's further weights each; scored by how far all updates
     together move that weight. odd: rows of companies that are not in `rows`; they are planted with the wrong label and
-    scored by the final model's loss. Where there are both bounds, they hold together with 95 %.
+    scored by the final model's loss. Where there are both bounds, they hold together with `confidence`.
     """
     time, features = rows.x.shape[1:]
     per_period = -(-canaries // time)
@@ -96,8 +97,8 @@ def audit_with_canaries(
 
     train_rounds(engine, whole, planted.x, planted.y, company=planted.company, plan=plan, before=reset, after=score)
     has_odd = odd is not None and len(odd) > 1
-    confidence = 1.0 - (1.0 - CONFIDENCE) / (2 if has_odd else 1)
-    white = bound_epsilon(scores, coins, delta=delta, is_gaussian=plan.is_gaussian, confidence=confidence)
+    sure = 1.0 - (1.0 - confidence) / (2 if has_odd else 1)
+    white = bound_epsilon(scores, coins, delta=delta, is_gaussian=plan.is_gaussian, confidence=sure)
     if odd is None or not has_odd:
         return CanaryAudit(white, None)
     with torch.no_grad():

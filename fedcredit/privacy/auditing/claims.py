@@ -46,7 +46,8 @@ def check_claim(claim: Claim) -> list[Finding]:
 
     Epsilon is recomputed from every charged step with the PRV accountant. A claim short of it is laid to the central
     limit's accountant (`gdp`, Dong et al. 2022) where it reaches that figure, else to an accountant that forgot
-    rounds. Fixed batches amplify nothing here: each company is in ceil(rate * steps) of them at least, in full view.
+    rounds. Fixed batches amplify nothing: a company is in up to ceil(rate * steps) of a round's shuffled batches, in
+    full view, and every such step is one of a Gaussian mechanism on all companies.
     """
     largest = delta_for(claim.companies)
     truth = epsilon_spent(claim.history, delta=claim.delta)
@@ -71,8 +72,11 @@ def _of_fixed_batches(claim: Claim, claimed: str) -> Finding:
     name = "subsampled accounting of fixed batches"
     if claim.is_poisson:
         return Finding(name, True, "each company drawn by its own coin", "Poisson sampling")
-    seen = [Step(s.noise_multiplier, 1.0, math.ceil(s.steps * s.sample_rate)) for s in claim.history]
-    truth = epsilon_spent(seen, delta=claim.delta)
+    if any(step.noise_multiplier == 0.0 for step in claim.history):
+        truth = math.inf
+    else:
+        seen = sum(math.ceil(s.steps * s.sample_rate) / s.noise_multiplier**2 for s in claim.history)
+        truth = gaussian_epsilon(math.sqrt(seen), delta=claim.delta)
     is_covered = claim.epsilon >= truth - TOLERANCE
     return Finding(name, is_covered, f"{claimed} for fixed batches", f"at least {truth:.3f}: they amplify nothing")
 

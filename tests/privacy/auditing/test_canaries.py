@@ -20,9 +20,9 @@ DELTA = 1e-5
 SGD = LocalSettings("sgd", lr=1.0)
 
 
-def rows(n: int, *, first: int = 0) -> Rows:
+def rows(n: int, *, first: int = 0, width: int = 0) -> Rows:
     generator = torch.Generator().manual_seed(first)
-    x = torch.randn(n, 4, 3, generator=generator)
+    x = torch.randn(n, 1, width, generator=generator) if width else torch.randn(n, 4, 3, generator=generator)
     return Rows(x, (x[:, -1, 0] > 0.8).float(), np.array([f"c{first + i}" for i in range(n)]))
 
 
@@ -30,20 +30,20 @@ def audited(kind: str, plan: Plan, *, canaries: int = 1000, odd: Rows | None = N
     model = build(ModelSettings(kind, hidden=hidden), features=FEATURES, time=4, seed=0)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     return audit_with_canaries(
-        fit_private, model, rows(60), plan=plan, delta=DELTA, canaries=canaries, odd=odd, rng=rng
+        fit_private, model, rows(60), plan=plan, delta=DELTA, canaries=canaries, odd=None, rng=rng
     )
 
 
 @pytest.mark.parametrize("kind", ["logistic", "mlp", "lstm"])
 @pytest.mark.parametrize(
     "plan",
-    [Plan(SGD, 2.0, 1.0, 1.0, 1, 3), Plan(LocalSettings("adam", lr=0.05), 0.8, 0.5, 0.3, 3, 3)],
+    [Plan(SGD, 2.0, 1.0, 1.0, 1, 3), Plan(LocalSettings("adam", lr=0.05), 0.5, 0.5, 0.3, 3, 3)],
     ids=["whole table, sgd", "sampled, adam"],
 )
 def test_the_bound_of_a_real_training_stays_below_its_epsilon(kind: str, plan: Plan) -> None:
     spent = epsilon_spent(plan.history, delta=DELTA)
     found = audited(kind, plan)
-    # Chance of a false alarm: the bound has to exceed about three times itself, far beyond 1e-6.
+    # In 20 trials the bound was between 1.3 and 2.1 of 3.7 with the first plan: both sides are many spreads away.
     assert 0.0 < found.white_box.best <= spent
     assert (found.white_box.gaussian is None) == (plan.sample_rate < 1.0)
 
@@ -56,15 +56,22 @@ def test_a_training_without_noise_is_told_from_any_claim_within_reach() -> None:
 
 
 def test_a_company_with_a_wrong_label_is_seen_in_the_final_model_where_nothing_hides_it() -> None:
-    odd, by_heart = rows(200, first=1000), LocalSettings("adam", lr=0.05)
-    plain = audited("mlp", Plan(by_heart, 0.0, 100.0, 1.0, 200, 1), canaries=2, odd=odd, hidden=64)
+    # 400 inputs and 160 rows: a linear model learns every label by heart, the planted wrong ones too.
+    wide, by_heart = tuple(f"x{i}" for i in range(400)), LocalSettings("adam", lr=0.05)
     private = Plan(by_heart, 30.0, 1.0, 1.0, 5, 2)
-    noisy = audited("mlp", private, canaries=2, odd=odd, hidden=64)
-    assert plain.black_box is not None
-    assert noisy.black_box is not None
-    assert plain.black_box.canaries == 200
-    assert plain.black_box.epsilon > 1.0
-    assert noisy.black_box.best <= epsilon_spent(private.history, delta=DELTA)
+    found = []
+    for plan, sure in ((Plan(by_heart, 0.0, 1000.0, 1.0, 100, 1), 0.95), (private, 1 - 1e-7)):
+        model = build(ModelSettings("logistic"), features=wide, time=1, seed=0)
+        rng = np.random.default_rng(0)
+        here, odd = rows(60, width=400), rows(200, width=400, first=1000)
+        audit = audit_with_canaries(
+            fit_private, model, here, plan=plan, delta=DELTA, canaries=2, odd=odd, rng=rng, confidence=sure
+        )
+        assert audit.black_box is not None
+        assert audit.black_box.canaries == 200
+        found.append(audit.black_box)
+    assert found[0].epsilon > 1.0
+    assert found[1].best <= epsilon_spent(private.history, delta=DELTA)
 
 
 @pytest.mark.slow

@@ -62,16 +62,16 @@ def test_members_of_a_model_that_learnt_by_heart_are_found() -> None:
 
 def test_members_of_a_private_model_are_not() -> None:
     found = attacked(sigma=20.0)
-    assert abs(found.auc - 0.5) < 0.1  # standard error .02 over 960 pairs: five of them
+    assert abs(found.auc - 0.5) < 0.15  # .53 at most in truth; standard error .02 over 960 pairs
 
 
 def test_confidences_that_do_not_depend_on_membership_give_the_auc_of_a_coin() -> None:
     rng = np.random.default_rng(0)
     intervals = [
-        attack(lambda is_in: rng.normal(size=COMPANIES), companies=COMPANIES, shadows=16, rng=rng) for _ in range(20)
+        attack(lambda is_in: rng.normal(size=COMPANIES), companies=COMPANIES, shadows=16, rng=rng) for _ in range(12)
     ]
-    assert abs(np.mean([found.auc for found in intervals]) - 0.5) < 0.03
-    assert sum(found.auc_low <= 0.5 <= found.auc_high for found in intervals) >= 16  # of 20; 19 expected
+    assert abs(np.mean([found.auc for found in intervals]) - 0.5) < 0.04
+    assert sum(found.auc_low <= 0.5 <= found.auc_high for found in intervals) >= 9  # of 12; 11 expected
 
 
 def test_the_likelihood_ratio_is_the_one_of_two_normals() -> None:

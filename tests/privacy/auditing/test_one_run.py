@@ -42,22 +42,22 @@ def test_at_epsilon_1_half_of_it_takes_100_000_canaries() -> None:
 
 
 def test_the_bound_exceeds_the_true_epsilon_no_more_often_than_its_confidence_allows() -> None:
-    bounds = [audit_gaussian(1.0, canaries=500, seed=seed).best for seed in range(100)]
-    assert sum(bound > 1.0 for bound in bounds) <= 5  # of 100; 95 % allows 5
+    bounds = [audit_gaussian(1.0, canaries=500, seed=seed).best for seed in range(40)]
+    assert sum(bound > 1.0 for bound in bounds) <= 2  # of 40; 95 % allows 2
     assert max(bounds) > 0.3  # and it is not silent either
 
 
 def test_on_randomised_response_the_bound_is_close_and_holds() -> None:
     # The worst mechanism of pure epsilon: every coin is told truly with chance e / (1 + e).
     exceeded, bounds = 0, []
-    for seed in range(60):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         coins = rng.random(2000) < 0.5
         told = np.where(rng.random(2000) < 1 / (1 + math.exp(-1.0)), coins, ~coins)
         found = bound_epsilon(told + rng.random(2000) / 2, coins, delta=1e-9, is_gaussian=False)
         bounds.append(found.epsilon)
         exceeded += found.epsilon > 1.0
-    assert exceeded <= 3
+    assert exceeded <= 2
     assert np.mean(bounds) > 0.8
 
 
