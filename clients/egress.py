@@ -13,7 +13,7 @@ from clients.institution import Institution
 from fedcredit.data.governance.gate import Block, Node, check, check_error
 from fedcredit.errors import EgressRefused
 from fedcredit.federation.arrays import encode
-from fedcredit.federation.messages import EXAMPLES, Task
+from fedcredit.federation.messages import EXAMPLES, MASKED, TRAIN, Task
 
 CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 
@@ -28,7 +28,7 @@ def pass_reply(reply: Message, *, to: Message, here: Institution, task: Task, ar
         name: {key: outside(value) if isinstance(value, Array) else value for key, value in record.items()}
         for name, record in reply.content.items()
     }
-    check(to.metadata.message_type, records, node=_node(here, task, arrays))
+    check(to.metadata.message_type, records, node=_node(to.metadata.message_type, here, task, arrays))
     return Message(reply.content, reply_to=to)  # with metadata made from the question alone
 
 
@@ -56,7 +56,7 @@ def outsides(parameters: Mapping[str, Tensor]) -> dict[str, Block]:
     return {name: outside(encode(value.numpy())) for name, value in parameters.items()}
 
 
-def _node(here: Institution, task: Task, arrays: Mapping[str, Block]) -> Node:
+def _node(kind: str, here: Institution, task: Task, arrays: Mapping[str, Block]) -> Node:
     terms = task.privacy
     companies, rows = here.sizes(task)
     constants: dict[str, str | int | float] = {
@@ -76,6 +76,6 @@ def _node(here: Institution, task: Task, arrays: Mapping[str, Block]) -> Node:
         level=here.level,
         is_open=here.is_open,
         is_private=terms is not None,
-        is_charged=here.has_charged(task),
+        is_charged=kind in (TRAIN, MASKED) and here.has_charged(task),
         names=here.names,
     )

@@ -109,12 +109,8 @@ class Institution:
         if self.identity is None or self.roster is None:
             found, hint = "no identity or roster", "node_config: identity and roster name their files"
             raise ConfigError("node_config", found=found, expected="both, for a masked sum", hint=hint)
-        group = task.masking.group_of(self.name) if task.masking is not None else None
-        if group is None:
-            raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
-        plan = plan_of(task, group, session=session, pinned=_roster(self.roster), size=size)
         self.state.mkdir(parents=True, exist_ok=True)
-        return ClientSession(plan, self.name, _identity(self.identity), _store(self.state / MASKS_FILE))
+        return _masks(self.name, self.identity, self.roster, self.state / MASKS_FILE, task, session, size)
 
     def bind(self, task: Task) -> None:
         """Tie the run's name to its first task: a later one under the same name could ask without privacy.
@@ -229,6 +225,16 @@ def _identity(path: Path) -> Identity:
 @lru_cache(maxsize=64)
 def _roster(path: Path) -> Mapping[str, PublicIdentity]:
     return read_roster(path)
+
+
+@lru_cache(maxsize=64)
+def _masks(name: str, identity: Path, roster: Path, store: Path, task: Task, session: str, size: int) -> ClientSession:
+    """The session keeps nothing but the plan, whose parsed keys are worth keeping; all else is in the store."""
+    group = task.masking.group_of(name) if task.masking is not None else None
+    if group is None:
+        raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
+    plan = plan_of(task, group, session=session, pinned=_roster(roster), size=size)
+    return ClientSession(plan, name, _identity(identity), _store(store))
 
 
 @lru_cache(maxsize=64)

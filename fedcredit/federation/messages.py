@@ -188,7 +188,7 @@ class Task:
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys: equal tasks give equal bytes."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return _as_json(self)
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -218,3 +218,9 @@ class Task:
         if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != digest:
             raise ConfigError("task", found="a digest that does not fit", expected="sha256 of the task text")
         return Task.from_json(text)
+
+
+@lru_cache(maxsize=64)
+def _as_json(task: Task) -> str:
+    # Every message of a run carries the same task, and taking it apart costs more than sending it.
+    return json.dumps(dataclasses.asdict(task), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -148,4 +148,4 @@ def release(me: Member, state: SurvivorsSigned, given: SignatureSet) -> Release:
     gone = set(state.cohort) - set(state.survivors)
     self_shares = {index: state.shares[index][0] for index in state.survivors}
     key_shares = {index: state.shares[index][1] for index in sorted(gone)}
-    return Release(given.plan, given.round, given.attempt, me.index, self_shares, key_shares).signed(me.identity)
+    return Release(given.plan, given.round, given.attempt, me.index, self_shares, key_shares)

@@ -132,8 +132,11 @@ class SignatureSet(Message):
 
 
 @dataclass(frozen=True)
-class Release(Signed):
-    """Member to server: its shares of b of every survivor, and of k of every member of the cohort that is none."""
+class Release(Message):
+    """Member to server: its shares of b of every survivor, and of k of every member of the cohort that is none.
+
+    Not signed: each share must be the one that its dealer committed to under its signature, and can be no other.
+    """
 
     kind: ClassVar[str] = "release"
     layout: ClassVar[Mapping[str, Field[Any]]] = {
@@ -141,7 +144,6 @@ class Release(Signed):
         "sender": U16,
         "self_shares": by_index(fixed(SHARE_BYTES)),
         "key_shares": by_index(fixed(SHARE_BYTES)),
-        "signature": SIGNATURE,
     }
     plan: bytes
     round: int
@@ -149,4 +151,3 @@ class Release(Signed):
     sender: int
     self_shares: Mapping[int, bytes]
     key_shares: Mapping[int, bytes]
-    signature: bytes = UNSIGNED

@@ -61,7 +61,8 @@ def _good_releases(agreed: Agreed, replies: Mapping[str, bytes]) -> tuple[dict[i
     gone = set(cohort.deals) - set(surviving.uploads)
 
     def check(index: int, data: bytes) -> Release:
-        message = require_sender(Release.from_bytes(data).verify(plan), index)
+        message = require_sender(Release.from_bytes(data), index)
+        plan.require(message.plan)
         require_round(message, cohort.round, cohort.attempt)
         if set(message.self_shares) != set(surviving.uploads) or set(message.key_shares) != gone:
             raise SharesRefused("secagg release", found="shares of others", expected="b of survivors, k of the others")

@@ -22,8 +22,8 @@ def test_wrong_share_at_unmasking_names_who_released_it_and_the_round_goes_on(se
     agreed = seven.signatures(seven.uploads(seven.start(seven.deal(1))))
     replies = {name: seven.sessions[name].release(message) for name, message in agreed.outbox.items()}
     good = Release.from_bytes(replies["bob"])
-    lied = replace(good, self_shares={**good.self_shares, 0: good.self_shares[1]}, signature=UNSIGNED)
-    unmasked = unmask(agreed, {**replies, "bob": lied.signed(seven.identities["bob"]).to_bytes()})
+    lied = replace(good, self_shares={**good.self_shares, 0: good.self_shares[1]})
+    unmasked = unmask(agreed, {**replies, "bob": lied.to_bytes()})
     seven.assert_sum(unmasked, ALL7)
     assert isinstance(unmasked.faults["bob"], SharesRefused)
 
@@ -31,10 +31,12 @@ def test_wrong_share_at_unmasking_names_who_released_it_and_the_round_goes_on(se
 def test_release_that_somebody_else_forged_is_left_out(seven: Federation) -> None:
     agreed = seven.signatures(seven.uploads(seven.start(seven.deal(1))))
     replies = {name: seven.sessions[name].release(message) for name, message in agreed.outbox.items()}
-    forged = replace(Release.from_bytes(replies["bob"]), self_shares={}).to_bytes()
+    good = Release.from_bytes(replies["bob"])
+    other = Release.from_bytes(replies["dan"]).self_shares  # shares are what a dealer committed to for one holder
+    forged = replace(good, self_shares=other).to_bytes()
     unmasked = unmask(agreed, {**replies, "bob": forged, "cyd": replies["dan"]})
     seven.assert_sum(unmasked, ALL7)
-    assert {name: type(fault) for name, fault in unmasked.faults.items()} == {"bob": KeyRefused, "cyd": KeyRefused}
+    assert {name: type(fault) for name, fault in unmasked.faults.items()} == {"bob": SharesRefused, "cyd": KeyRefused}
 
 
 def test_dealer_whose_shares_open_to_no_secret_it_committed_to_is_named(seven: Federation) -> None:
