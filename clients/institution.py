@@ -20,12 +20,13 @@ from torch import Tensor
 from fedcredit.data.governance.masking import LOGS
 from fedcredit.data.governance.names import Names, read_names
 from fedcredit.data.windows import Windows, digest, load
-from fedcredit.errors import ConfigError, PolicyRefused
+from fedcredit.errors import ConfigError, PolicyRefused, TableError
 from fedcredit.federation.masked import plan_of
 from fedcredit.federation.messages import Task
 from fedcredit.privacy.ceilings import Ceilings
 from fedcredit.privacy.ledger import Account, Ledger, ledger_path
 from fedcredit.privacy.secagg import ClientSession, Store
+from fedcredit.privacy.units import weights
 from fedcredit.privacy.weights import size_class
 from fedcredit.trust.keys import Identity, PublicIdentity
 from fedcredit.trust.roster import read_roster
@@ -79,6 +80,7 @@ class Institution:
     ledger: Path | None = None
     identity: Path | None = None
     roster: Path | None = None
+    known_to: Path | None = None
     ceilings: Ceilings = field(default_factory=Ceilings)
     populations: tuple[str, ...] = ()
     study: str = ""
@@ -88,6 +90,25 @@ class Institution:
     def companies(self) -> int:
         """How many companies the institution trains on."""
         return len(np.unique(self.train.company))
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """The share of the clip of each training row's company: one over the institutions that know it, (n,).
+
+        Raises:
+            ConfigError: the operator named no file that says how many know each company.
+            TableError: the file lacks a company, or says another thing than whole numbers.
+        """
+        if self.known_to is None:
+            hint = "node_config: known-to names a JSON file {company: how many institutions of the federation know it}"
+            raise ConfigError(
+                "node_config", found="no known-to", expected="a file, for this unit of privacy", hint=hint
+            )
+        known = json.loads(self.known_to.read_text(encoding="utf-8"))
+        missing = sum(company not in known for company in set(self.train.company.tolist()))
+        if missing:
+            raise TableError(self.known_to.name, found=f"nothing of {missing} companies", expected="a number for each")
+        return torch.from_numpy(weights([known[company] for company in self.train.company.tolist()])).float()
 
     @cached_property
     def validation_bad(self) -> int:
@@ -199,6 +220,7 @@ def _read(facts_json: str) -> Institution:
         ledger=_ledger(facts),
         identity=Path(str(facts["identity"])) if "identity" in facts else None,
         roster=Path(str(facts["roster"])) if "roster" in facts else None,
+        known_to=Path(str(facts["known-to"])) if "known-to" in facts else None,
         ceilings=Ceilings.read(Path(str(facts["ceilings"]))) if "ceilings" in facts else Ceilings(),
         populations=_populations(facts),
         study=str(facts.get("study", "")),

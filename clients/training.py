@@ -19,6 +19,7 @@ from fedcredit.privacy.dpsgd import fit_private
 from fedcredit.privacy.kernel import clipped_sum
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.privacy.randomness import Stream
+from fedcredit.privacy.units import clip_and_noise
 
 
 def reserved_rounds(rounds: int) -> int:
@@ -59,6 +60,9 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
     most = terms.rounds + reserved_rounds(terms.rounds)
     noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
     _charge(here, task, terms=terms, noise=noise, number=number)
+    if terms.unit == "institution":
+        _train_as_one(model, here, task, terms=terms, noise=noise, number=number)
+        return
     fit_private(
         model,
         here.train.x,
@@ -70,7 +74,21 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
         sample_rate=terms.sample_rate,
         steps=terms.steps,
         engine=terms.engine,
+        weight=here.weights if terms.unit == "company-across-institutions" else None,
     )
+
+
+def _train_as_one(
+    model: nn.Module, here: Institution, task: Task, *, terms: PrivacyTerms, noise: float, number: int
+) -> None:
+    """Plain training whose whole update is clipped and noised: the institution is the unit (McMahan et al. 2018)."""
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    fit(model, here.train.x, here.train.y, settings=task.local, generator=batch_order(task, here.name, number=number))
+    update = {name: value.numpy() - before[name] for name, value in model.state_dict().items()}
+    noised = clip_and_noise(update, clip=terms.clip, noise_multiplier=noise)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(torch.from_numpy(before[name] + noised[name]))
 
 
 def noisy_sum(
@@ -102,6 +120,7 @@ def noisy_sum(
         clip=terms.clip,
         sample_rate=terms.sample_rate,
         random=random,
+        weight=here.weights if terms.unit == "company-across-institutions" else None,
     )
     whole = np.rint(total.double().numpy() * (weight * scale)).astype(np.int64)
     whole += noise_share(

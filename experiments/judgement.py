@@ -178,7 +178,7 @@ def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder, inst
             runs = [spent for unit, spent in of_target.items() if noise_of(unit, settings) == noise]
             found.append(
                 f"Target epsilon {epsilon:g}: one federated run spent at most {max(runs):.3f} at each institution "
-                f"(company-level, {noise} noise, PRV accountant over all its rounds)."
+                f"(unit: {settings.privacy.unit}, {noise} noise, PRV accountant over all its rounds)."
             )
     is_public = settings.data.name != "table"
     if private:

@@ -104,6 +104,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
             noise=recipe.noise if is_shared else "local",
             dropouts=recipe.dropouts if is_shared else 0,
             engine=settings.privacy.dp_engine,
+            unit=settings.privacy.unit if is_shared else "company",
         )
     return Task(
         run=unit.name,

@@ -53,6 +53,7 @@ class Workplace:
                 Identity.generate().save(path)
             pinned[name] = Identity.load(path).public
         write_roster(folder / "roster.json", pinned)
+        (folder / "known-to.json").write_text(json.dumps(_known_to(windows), ensure_ascii=False))
         facts = {"institutions": names, "label_definition": label_definition, "is_public": is_public, "run": run}
         (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False))
         return Workplace(folder)
@@ -83,6 +84,7 @@ class Workplace:
             "label-definition": facts["label_definition"],
             "identity": str(self.folder / "identities" / f"{number}.key"),
             "roster": str(self.roster),
+            "known-to": str(self.folder / "known-to.json"),
             "exact-metrics": facts["is_public"],
             "open-rows": facts["is_public"],
             # Every institution of a study is this process: what a reply says of the rows goes to who holds them.
@@ -93,6 +95,12 @@ class Workplace:
             "study": facts["run"],
             "population": "\n".join(facts["institutions"]) if institution == POOLED else institution,
         }
+
+
+def _known_to(windows: Windows) -> dict[str, int]:
+    """To how many institutions each company is known; a study has all their rows, so it can count."""
+    pairs = pd.DataFrame({"company": windows.company, "institution": windows.institution}).drop_duplicates()
+    return {str(company): int(count) for company, count in pairs["company"].value_counts().items()}
 
 
 @lru_cache(maxsize=4)

@@ -137,13 +137,16 @@ class FederationSettings:
 class PrivacySettings:
     """Epsilon targets to run (null trains without privacy); a delta of null takes min(1e-5, 1/(10 n)).
 
-    dp_engine: what computes the noisy steps, our `kernel` or `opacus`; both promise the same.
+    dp_engine: what computes the noisy steps, our `kernel` or `opacus`; both promise the same. unit: whom the federated
+    arm's epsilon is about: a `company` at each institution, a company at all of them together
+    (`company-across-institutions`), or a whole `institution`. The other arms' is always about a company.
     """
 
     epsilons: tuple[float | None, ...] = (None,)
     delta: float | None = None
     metrics: Literal["exact", "none"] = "none"
     dp_engine: Literal["kernel", "opacus"] = "kernel"
+    unit: Literal["company", "company-across-institutions", "institution"] = "company"
 
     def __post_init__(self) -> None:
         for epsilon in self.epsilons:

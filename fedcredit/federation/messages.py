@@ -15,6 +15,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.distributed import Crowd
+from fedcredit.privacy.units import Unit
 from fedcredit.strict import build
 
 # Message types; Flower accepts "<train|evaluate|query>" and "<...>.<action>".
@@ -67,7 +68,8 @@ class PrivacyTerms:
     institution solves its own noise multiplier from them and keeps its own accountant. noise: `local` makes each update
     private by itself; `distributed` makes the masked sum private, with a share of its noise from each institution (see
     privacy/distributed.py), at most `dropouts` of which may be missing. `engine` names what computes the noisy steps;
-    both promise the same.
+    both promise the same. unit: whom the promise is about (privacy/units.py): a `company` at this institution, a
+    company at all of them together, or the whole `institution`, whose update is clipped and noised as one.
     """
 
     epsilon: float
@@ -79,6 +81,7 @@ class PrivacyTerms:
     noise: Literal["local", "distributed"] = "local"
     dropouts: int = 0
     engine: Literal["kernel", "opacus"] = "kernel"
+    unit: Unit = "company"
 
     def __post_init__(self) -> None:
         for name, (low, high) in PRIVACY_LIMITS.items():
@@ -88,6 +91,10 @@ class PrivacyTerms:
         if self.steps < 1 or self.rounds < 1 or self.steps * self.rounds > MAX_NOISY_STEPS:
             found, most = f"{self.steps} x {self.rounds}", f"at least 1 x 1, at most {MAX_NOISY_STEPS} in all"
             raise ConfigError("privacy.steps", found=found, expected=most)
+        if self.unit == "institution" and (self.steps, self.sample_rate, self.noise) != (1, 1.0, "local"):
+            found = f"{self.steps} steps at rate {self.sample_rate:g}, {self.noise} noise"
+            expected = "1 noised update a round, of all rows: steps 1, sample_rate 1, noise local"
+            raise ConfigError("privacy.unit", found=f"institution with {found}", expected=expected)
 
 
 @dataclass(frozen=True)

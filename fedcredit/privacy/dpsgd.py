@@ -35,6 +35,7 @@ def fit_private(
     steps: int,
     engine: Engine = "kernel",
     clipping: Clipping = "flat",
+    weight: Tensor | None = None,
 ) -> float:
     """Mean training loss, after exactly `steps` noisy steps that train `model` in place.
 
@@ -46,6 +47,9 @@ def fit_private(
 
     Both engines do the same: `kernel` is ours and quicker, `opacus` the reference, which also takes over, with a line
     in the log, where a model has a layer that the kernel does not know.
+
+    `weight` (n,), above 0 and at most 1, is the share of the clip by which a row's company may move a step (see
+    `units.weights`); Opacus has no such weight, so the kernel must know the model.
 
     What it spends is `epsilon_spent([..., Step(noise_multiplier, sample_rate, steps)], delta=...)`. The loss that is
     returned is not covered by it: it stays at the institution.
@@ -65,9 +69,24 @@ def fit_private(
         try:
             kernel = Kernel(model, clip=clip, clipping=clipping, random=random)
         except UnknownLayer as fault:
+            if weight is not None:
+                raise
             log.warning("the kernel does not know %s: %s; this model trains with opacus", fault.where, fault.found)
         else:
-            return _fit(model, kernel, x, y, company=company, settings=settings, plan=plan, clip=clip, random=random)
+            return _fit(
+                model,
+                kernel,
+                x,
+                y,
+                company=company,
+                settings=settings,
+                plan=plan,
+                clip=clip,
+                random=random,
+                weight=weight,
+            )
+    if weight is not None:
+        raise ConfigError("privacy.dp_engine", found=f"{engine} with weights", expected="kernel")
     from fedcredit.privacy.hooks import fit_with_opacus  # seconds to import, seldom needed
 
     is_apart = clipping == "per_layer"
@@ -85,6 +104,7 @@ def _fit(
     plan: Step,
     clip: float,
     random: Stream,
+    weight: Tensor | None,
 ) -> float:
     companies, spread = Companies(company), plan.noise_multiplier * clip
     optimizer = optimizer_for(model, settings)
@@ -94,7 +114,7 @@ def _fit(
     loss, seen = torch.zeros((), dtype=torch.float64), 0
     for _ in range(plan.steps):
         rows = companies.draw(plan.sample_rate, random=random)
-        total, losses = kernel.clipped(x[rows], y[rows])
+        total, losses = kernel.clipped(x[rows], y[rows], weight=None if weight is None else weight[rows])
         if spread:
             add_noise(total, spread=spread, random=random)
         total.div_(plan.sample_rate * len(companies))

@@ -51,12 +51,13 @@ class Kernel:
         self.clip = HAIR * clip / (math.sqrt(len(self.parameters)) if self.apart else 1.0)
 
     @torch.no_grad()
-    def clipped(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def clipped(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The sum over companies of clipped gradients, flat, without noise; and the sum of their losses.
 
         x (b, ...), y (b,) of 0. or 1., a row a company; the loss is the binary cross-entropy of the logits. The vector
         is in the order of model.parameters() and is overwritten by the next call. A company whose gradient is not a
-        number, or too long for one, contributes zero. No companies at all give zeros.
+        number, or too long for one, contributes zero. No companies at all give zeros. `weight` (b,), at most 1, scales
+        each clipped gradient down: that company then moves the sum by its weight times the clip.
         """
         if len(y) == 0:
             return self.flat.zero_(), self.flat.new_zeros(())
@@ -67,7 +68,8 @@ class Kernel:
         grad = (logits.sigmoid() - y).reshape(out.shape)
         for number in range(len(self.chain) - 1, self.first - 1, -1):
             grad = self.chain[number].backward(grad, further=number > self.first)
-        self._sum(self._factors())
+        factors = self._factors()
+        self._sum(factors if weight is None else [factor * weight for factor in factors])
         return self.flat, binary_cross_entropy_with_logits(logits, y, reduction="sum")
 
     def _factors(self) -> list[Tensor]:
@@ -100,12 +102,13 @@ def clipped_sum(
     sample_rate: float,
     random: Stream,
     clipping: Clipping = "flat",
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, float]:
     """The flat sum of clipped gradients of a freshly drawn Poisson batch, without noise, and the expected batch size.
 
     Two tables that differ in one company's rows give sums at most `clip` apart. The sum is not private until noise is
     added to it, here (`add_noise`) or in shares by several institutions; divide by the expected batch size, never by
-    the drawn one, which is not told. In the order of model.parameters().
+    the drawn one, which is not told. In the order of model.parameters(). weight (n,): see `Kernel.clipped`.
 
     Raises:
         UnknownLayer: the model has a layer that the kernel does not know.
@@ -116,7 +119,8 @@ def clipped_sum(
     companies = Companies(company)
     rows = companies.draw(sample_rate, random=random)
     kernel = Kernel(model, clip=clip, clipping=clipping, random=random)
-    return kernel.clipped(x[rows], y[rows])[0], sample_rate * len(companies)
+    weights = None if weight is None else weight[rows]
+    return kernel.clipped(x[rows], y[rows], weight=weights)[0], sample_rate * len(companies)
 
 
 @torch.no_grad()
