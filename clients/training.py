@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from clients.institution import Institution
 from fedcredit.errors import BudgetSpent, PolicyRefused
@@ -59,6 +59,7 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
     """
     most = terms.rounds + reserved_rounds(terms.rounds)
     noise = solve_noise(terms.epsilon, delta=terms.delta, sample_rate=terms.sample_rate, steps=terms.steps * most)
+    weight = _weight(here, terms)  # what is missing is told before the charge
     _charge(here, task, terms=terms, noise=noise, number=number)
     if terms.unit == "institution":
         _train_as_one(model, here, task, terms=terms, noise=noise, number=number)
@@ -74,7 +75,7 @@ def train_private(model: nn.Module, here: Institution, task: Task, *, terms: Pri
         sample_rate=terms.sample_rate,
         steps=terms.steps,
         engine=terms.engine,
-        weight=here.weights if terms.unit == "company-across-institutions" else None,
+        weight=weight,
     )
 
 
@@ -110,6 +111,7 @@ def noisy_sum(
     size = sum(parameter.numel() for parameter in model.parameters())
     sought = Sought(terms.epsilon, terms.delta, terms.sample_rate, terms.rounds + reserved_rounds(terms.rounds))
     noise = solve_shared_noise(sought, dimension=size, clip=terms.clip, scale=scale, crowd=crowd)
+    weight_of_rows = _weight(here, terms)
     _charge(here, task, terms=terms, noise=noise, number=number)
     random = Stream()
     total, _ = clipped_sum(
@@ -120,7 +122,7 @@ def noisy_sum(
         clip=terms.clip,
         sample_rate=terms.sample_rate,
         random=random,
-        weight=here.weights if terms.unit == "company-across-institutions" else None,
+        weight=weight_of_rows,
     )
     whole = np.rint(total.double().numpy() * (weight * scale)).astype(np.int64)
     whole += noise_share(
@@ -128,6 +130,11 @@ def noisy_sum(
     )
     steps: NDArray[np.float64] = whole / scale
     return steps
+
+
+def _weight(here: Institution, terms: PrivacyTerms) -> Tensor | None:
+    """The share of the clip of each training row; all of it, unless companies are protected across institutions."""
+    return here.weights if terms.unit == "company-across-institutions" else None
 
 
 def _charge(here: Institution, task: Task, *, terms: PrivacyTerms, noise: float, number: int) -> None:
