@@ -85,8 +85,8 @@ class Roster:
 class Plan:
     """What all parties agree on before a run's first key; `hash` is in every message, signature and mask of it.
 
-    `run_id` is new for every run, and for a second set-up within one; `schema_sha256` is the 32-byte digest of the
-    model's schema.
+    `run_id` is new for every run, and for a second set-up within one, as in "run/2"; `schema_sha256` is the
+    32-byte digest of the model's schema.
     """
 
     run_id: str
@@ -101,6 +101,11 @@ class Plan:
                 found=f"an encoding for {self.encoding.members} institutions",
                 expected=f"one for the roster's {len(self.roster.names)}",
             )
+
+    @property
+    def run(self) -> str:
+        """What all set-ups of one run have in common: the run id up to the first slash."""
+        return self.run_id.partition("/")[0]
 
     @cached_property
     def hash(self) -> bytes:
