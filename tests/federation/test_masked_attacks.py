@@ -137,6 +137,18 @@ def test_survivors_under_a_task_of_more_dropouts_get_no_signature(nodes: MakeNod
             platform.sum(without=["bank-5"], attempt=1 + (other is laxer), signs_under=other)
 
 
+def test_a_limit_that_would_tell_of_an_update_with_a_share_of_the_noise_is_refused_before_the_charge(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks = nodes(5)
+    terms = dataclasses.replace(TERMS, noise="distributed")
+    task = masked_task(5, privacy=terms, local=SGD, metrics="none", limit=64.0)
+    platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match=r"^error-refused$"):
+        platform.sum()
+    assert Ledger(tmp_path / "ledger-bank-0.sqlite").entries() == []
+
+
 def test_a_masked_round_is_charged_once_an_attempt_and_before_the_upload(nodes: MakeNodes, tmp_path: Path) -> None:
     banks = nodes(5)
     terms = dataclasses.replace(TERMS, noise="distributed", rounds=10)
