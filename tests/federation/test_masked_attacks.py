@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fedcredit.federation.arrays import decode
+from fedcredit.federation.cohort import Member
 from fedcredit.federation.messages import (
     ARRAYS,
     EVALUATE,
@@ -23,8 +24,10 @@ from fedcredit.federation.messages import (
     Masking,
     Task,
 )
+from fedcredit.federation.sums import sums_of
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.weights import size_class, weight_units
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.roster import write_roster
 from tests.conftest import Nodes
@@ -209,3 +212,16 @@ def test_a_refusal_over_the_wire_is_a_code_without_a_company(
     with pytest.raises(Refused, match=r"^error-secagg-encoding$"):
         platform.sum()
     assert not [name for name in banks.windows[0].company if name in caplog.text]
+
+
+def test_no_weight_is_above_a_third_in_any_sum_that_may_be_opened() -> None:
+    """Of two large institutions of six one may drop out: the other must not outweigh those that are left."""
+    counts = dict(zip(NAMES, (250, 250, 70, 70, 70, 70), strict=True))
+    members = [Member(at, n, "", "", size_class(c), size_class(c)) for at, (n, c) in enumerate(counts.items())]
+    pinned = {name: Identity.generate().public for name in NAMES}
+    (one,) = sums_of(masked_task(6), members, pinned=pinned, size=10)
+    units = {name: weight_units(count, cap=one.cap) for name, count in counts.items()}
+    assert one.plan.roster.least == 5
+    for gone in NAMES:
+        left = [weight for name, weight in units.items() if name != gone]
+        assert 3 * max(left) <= sum(left)

@@ -17,6 +17,20 @@ ROSTER_LABEL = b"fedcredit/v1/secagg/roster"
 PLAN_LABEL = b"fedcredit/v1/secagg/plan"
 
 
+def threshold(members: int) -> int:
+    """See `Roster.threshold`."""
+    return 2 * members // 3 + 1
+
+
+def least(members: int) -> int:
+    """See `Roster.least`.
+
+    >>> [least(n) for n in (4, 5, 7, 42)]
+    [4, 4, 5, 29]
+    """
+    return max(threshold(members), MIN_SURVIVORS)
+
+
 @dataclass(frozen=True)
 class Roster:
     """The institutions of a run by name, each with its pinned identity; the index is the place in the order of names.
@@ -51,12 +65,12 @@ class Roster:
         Two survivor sets that t members each signed share at least 2t - n > n/3 signers, so fewer than n/3 colluding
         members cannot make two of them (Bonawitz et al. 2017, section 6.2).
         """
-        return 2 * len(self.members) // 3 + 1
+        return threshold(len(self.members))
 
     @property
     def least(self) -> int:
         """How many institutions must be left at every step: the threshold, and never under MIN_SURVIVORS."""
-        return max(self.threshold, MIN_SURVIVORS)
+        return least(len(self.members))
 
     def index(self, name: str) -> int:
         """The place of a name. Raises KeyRefused for somebody outside of the roster."""
