@@ -99,6 +99,7 @@ def describe(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Score the incoming model on the institution's validation rows, train it on the others, send the update."""
     here, task, number = _open(message, context)
+    _refuse_in_the_clear(task)
     model = _receive(message, task, here=here)
     metrics: dict[str, int | float | list[int]] = {}
     if task.metrics == "exact" and number > 1 and len(here.validation):
@@ -192,6 +193,7 @@ def personalise(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Additive counts of validation scores by class; nothing where the task asks for no metrics."""
     here, task, _ = _open(message, context)
+    _refuse_in_the_clear(task)
     metrics: dict[str, int | float | list[int]] = {EXAMPLES: 1}
     if task.metrics == "exact" and len(here.validation):
         metrics |= _counts(_receive(message, task, here=here), here.validation)
@@ -224,8 +226,16 @@ def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
     ):
         is_private = task.privacy is not None and task.metrics == "none"
         refuse_plain(here.level, what="task", is_private=is_private, is_open=here.is_open)
+        here.ceilings.check_sum(len(here.group_of(task)))
     here.bind(task)
     return here, task, _round(config)
+
+
+def _refuse_in_the_clear(task: Task) -> None:
+    """Refuse to answer a task of masked sums by an update or by counts of this institution alone."""
+    if task.masking is not None:
+        hint = "under masks, updates and counts leave by train.masked only"
+        raise PolicyRefused("message", found="one in the clear, for a masked task", expected=MASKED, hint=hint)
 
 
 def _round(config: ConfigRecord) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -120,6 +122,10 @@ class Institution:
         companies, rows = self.companies, len(self.train)
         return (companies, rows) if task.masking is None else (size_class(companies), size_class(rows))
 
+    def group_of(self, task: Task) -> tuple[str, ...]:
+        """The institutions in the task's masked sum with this one; nobody where there is none."""
+        return (task.masking.group_of(self.name) if task.masking is not None else None) or ()
+
     def masks_of(self, task: Task, *, session: str, size: int) -> ClientSession:
         """This institution's side of the task's masked sum, on its own disk and with the identities that it pinned.
 
@@ -130,8 +136,11 @@ class Institution:
         if self.identity is None or self.roster is None:
             found, hint = "no identity or roster", "node_config: identity and roster name their files"
             raise ConfigError("node_config", found=found, expected="both, for a masked sum", hint=hint)
+        group = self.group_of(task)
+        if not group:
+            raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
         self.state.mkdir(parents=True, exist_ok=True)
-        return _masks(self.name, self.identity, self.roster, self.state / MASKS_FILE, task, session, size)
+        return _masks(self.name, self.identity, self.roster, self.state / MASKS_FILE, task, group, session, size)
 
     def bind(self, task: Task) -> None:
         """Tie the run's name to its first task: a later one under the same name could ask without privacy.
@@ -142,10 +151,12 @@ class Institution:
         digest = hashlib.sha256(task.to_json().encode()).hexdigest()
         path = self.folder(task.run) / "task.sha256"
         if not path.exists():
-            draft = path.with_suffix(".draft")
+            draft = path.with_suffix(f".{secrets.token_hex(8)}")
             draft.write_text(digest)
-            draft.replace(path)
-        elif path.read_text() != digest:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)  # of two first tasks at once one is the first: a link never replaces
+            draft.unlink()
+        if path.read_text() != digest:
             raise PolicyRefused("task", found="another task under the name of this run", expected="the first one")
 
     def ledger_of(self, task: Task) -> Ledger:
@@ -173,7 +184,8 @@ class Institution:
 
     def folder(self, run: str) -> Path:
         """The state folder of one run, made on first use."""
-        if not run.replace("-", "").replace("_", "").replace(".", "").isalnum() or run.startswith("."):
+        is_word = run.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        if not is_word or run.startswith((".", MASKS_FILE)):  # a folder in the store's place would stop all masked sums
             raise ConfigError("task.run", found="a name with other characters", expected="letters, digits, - _ .")
         path = self.state / run
         path.mkdir(parents=True, exist_ok=True)
@@ -250,11 +262,10 @@ def _roster(path: Path) -> Mapping[str, PublicIdentity]:
 
 
 @lru_cache(maxsize=64)
-def _masks(name: str, identity: Path, roster: Path, store: Path, task: Task, session: str, size: int) -> ClientSession:
+def _masks(
+    name: str, identity: Path, roster: Path, store: Path, task: Task, group: tuple[str, ...], session: str, size: int
+) -> ClientSession:
     """The session keeps nothing but the plan, whose parsed keys are worth keeping; all else is in the store."""
-    group = task.masking.group_of(name) if task.masking is not None else None
-    if group is None:
-        raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
     plan = plan_of(task, group, session=session, pinned=_roster(roster), size=size)
     return ClientSession(plan, name, _identity(identity), _store(store))
 

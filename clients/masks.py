@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -67,16 +68,18 @@ def upload(
         raise ConfigError("message", found="no arrays", expected="the global model")
     before = flattened({name: decode(array) for name, array in incoming.items()})
     session, start, digest = session_of(config, here, task, size=len(before)), bytes_in(config), model_sha256(incoming)
-    session.require_start(start, model_sha256=digest)
+    is_training = not config.get(EVALUATES)
+    cap = whole(config, "cap", least=1, most=MAX_EXAMPLES) if is_training else 0
+    weighing = hashlib.sha256(f"{cap}/{proximal_mu}".encode()).digest() if is_training else b""
+    session.require_start(start, model_sha256=digest, weighing=weighing)
     layout = Layout.of(task, session.plan.roster.names, size=len(before))
     counts = _validation(model, here) if layout.has_counts and number > 1 else _nobody(layout)
-    if config.get(EVALUATES):
-        reals, weight = np.zeros(layout.encoding.size), 0
-    else:
-        cap = whole(config, "cap", least=1, most=MAX_EXAMPLES)
+    reals, weight = np.zeros(layout.encoding.size), 0
+    if is_training:
         reals, weight = _trained(model, before, here, task, layout=layout, cap=cap, mu=proximal_mu, number=number)
     encoded = session.plan.encoding.encode(reals, {WEIGHT: weight, **counts})
-    head, words = session.upload(start, model_sha256=digest, settings_sha256=settings_sha256(config), encoded=encoded)
+    bound = settings_sha256(config)
+    head, words = session.upload(start, model_sha256=digest, settings_sha256=bound, encoded=encoded, weighing=weighing)
     said: dict[str, bytes] = {SECAGG: head}
     if config.get("deals") == 1:
         said[DEAL] = session.deal(number + 1)

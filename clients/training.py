@@ -14,7 +14,7 @@ from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
-from fedcredit.privacy.distributed import Crowd, Sought, noise_share, solve_shared_noise
+from fedcredit.privacy.distributed import Crowd, Sought, noise_share, reach, solve_shared_noise
 from fedcredit.privacy.dpsgd import fit_private
 from fedcredit.privacy.kernel import clipped_sum
 from fedcredit.privacy.mechanism import Mechanism
@@ -102,7 +102,8 @@ def noisy_sum(
     where the institution would have more than its share of the mean.
 
     Raises:
-        PolicyRefused, BudgetSpent, LedgerEdited: as `train_private`.
+        PolicyRefused: as `train_private`, or the task's limit could be passed by what is summed.
+        BudgetSpent, LedgerEdited: as `train_private`.
         UnknownLayer: the kernel does not know a layer of the model.
     """
     if task.masking is None or (group := task.masking.group_of(here.name)) is None:
@@ -112,6 +113,12 @@ def noisy_sum(
     sought = Sought(terms.epsilon, terms.delta, terms.sample_rate, terms.rounds + reserved_rounds(terms.rounds))
     noise = solve_shared_noise(sought, dimension=size, clip=terms.clip, scale=scale, crowd=crowd)
     weight_of_rows = _weight(here, terms)
+    most = reach(
+        weight * here.companies, noise_multiplier=noise, clip=terms.clip, scale=scale, dimension=size, crowd=crowd
+    )
+    if task.masking.limit < most:
+        found, hint = f"{task.masking.limit:g}", "a refused sum would tell of an update with a share of the noise only"
+        raise PolicyRefused("task.masking.limit", found=found, expected=f"at least {most:.4g} here", hint=hint)
     _charge(here, task, terms=terms, noise=noise, number=number)
     random = Stream()
     total, _ = clipped_sum(

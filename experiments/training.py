@@ -89,7 +89,7 @@ def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path
 def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list[str]) -> Task:
     """What the unit asks of each of its institutions."""
     recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
-    privacy = None
+    privacy, masking = None, None
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
         delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
@@ -106,6 +106,9 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
             engine=settings.privacy.dp_engine,
             unit=settings.privacy.unit if is_shared else "company",
         )
+    if unit.arm == "federated":
+        is_noise_shared = privacy is not None and privacy.noise == "distributed"
+        masking = masking_of(settings, recipe, members=members, seed=unit.seed, is_noise_shared=is_noise_shared)
     return Task(
         run=unit.name,
         model=(recipe.model or settings.model).resolved(rows.features),
@@ -118,7 +121,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         personal=recipe.personal,
         personal_mu=recipe.personal_mu,
         metrics="exact" if privacy is None else metrics_under_privacy(settings),
-        masking=masking_of(settings, recipe, members=members, seed=unit.seed) if unit.arm == "federated" else None,
+        masking=masking,
     )
 
 

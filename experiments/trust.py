@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fedcredit.errors import ConfigError
-from fedcredit.federation.messages import MIN_SUM, Masking
+from fedcredit.federation.messages import MIN_SUM, UPDATE_LIMITS, Masking
 from fedcredit.federation.strategies import AVERAGING
 from fedcredit.settings import Recipe, StudySettings
 
 TrustMode = Literal["masked", "bucketed", "open"]
+MOST_COMPANIES = 2.0**16  # of one institution, with room for its noise
 LEAST_BUCKETS = 3  # of two sums that differ, no rule can tell which one is odd
 
 
@@ -37,10 +38,18 @@ def trust_mode(settings: StudySettings, recipe: Recipe, *, institutions: int) ->
     return asked
 
 
-def masking_of(settings: StudySettings, recipe: Recipe, *, members: Sequence[str], seed: int) -> Masking | None:
-    """The masked sums of one federated model: one of all institutions, or buckets drawn by the seed."""
+def masking_of(
+    settings: StudySettings, recipe: Recipe, *, members: Sequence[str], seed: int, is_noise_shared: bool = False
+) -> Masking | None:
+    """The masked sums of one federated model: one of all institutions, or buckets drawn by the seed.
+
+    Under shared noise the numbers are sums over an institution's companies, whom the limit has to hold whatever they
+    are; words of 64 bits have room for them.
+    """
     mode = trust_mode(settings, recipe, institutions=len(members))
     limit = settings.federation.update_limit
+    if is_noise_shared:
+        limit = max(limit, min(UPDATE_LIMITS[1], MOST_COMPANIES * recipe.clip))
     if mode == "open":
         return None
     if mode == "masked":

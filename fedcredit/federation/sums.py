@@ -16,6 +16,7 @@ from fedcredit.federation.masked import Layout, plan_of
 from fedcredit.federation.messages import ARRAYS, CONFIG, SECAGG, WORDS, Task
 from fedcredit.privacy.secagg import Encoding, Plan
 from fedcredit.privacy.secagg.encoding import Words
+from fedcredit.privacy.secagg.plan import least
 from fedcredit.privacy.secagg.server_setup import Cohort, Ready
 from fedcredit.privacy.weights import cap_for
 from fedcredit.trust.keys import PublicIdentity
@@ -86,12 +87,19 @@ def sums_of(
     homeless = sorted(there.keys() - {name for group in groups for name in group})
     if homeless:
         raise FederationError("masking.groups", found=f"none with {homeless[0]!r}", expected="every institution in one")
-    dropouts = task.privacy.dropouts if task.privacy is not None else 0
     found = []
     for group in groups:
         sizes = {n: there[n].rows if task.privacy is None else there[n].companies for n in group if n in there}
+        dropouts = max(len(sizes) - least_of(task, group), 0)  # a sum of any that may be left keeps the bound
         found.append(MaskedSum(task, group, pinned, size, cap_for(sizes, dropouts=dropouts)))
     return found
+
+
+def least_of(task: Task, group: Sequence[str]) -> int:
+    """How few institutions may be in a sum of the group's that is opened."""
+    is_shared = task.privacy is not None and task.privacy.noise == "distributed"
+    counted_on = len(group) - task.privacy.dropouts if task.privacy is not None and is_shared else 0
+    return max(least(len(group)), counted_on)
 
 
 def uploads_of(

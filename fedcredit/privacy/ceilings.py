@@ -16,7 +16,8 @@ class Ceilings:
     """None sets no limit.
 
     lifetime_epsilon: of a company, over every run and release here, at the smallest delta among them. run_epsilon: of
-    one run. least_noise: noise multiplier of training. largest_clip: norm of one company's gradient. institutions: the
+    one run. least_noise: noise multiplier of training. largest_clip: norm of one company's gradient. least_sum: the
+    number of institutions of a masked sum, without which nothing computed from rows leaves. institutions: the
     largest number of institutions that a company may be known to; it sets no limit, and is what the figure across
     institutions is stated for.
     """
@@ -25,6 +26,7 @@ class Ceilings:
     run_epsilon: float | None = None
     least_noise: float | None = None
     largest_clip: float | None = None
+    least_sum: int | None = None
     institutions: int = 1
 
     def __post_init__(self) -> None:
@@ -60,6 +62,18 @@ class Ceilings:
             raise PolicyRefused("task.privacy", found=found, expected=f"at least {self.least_noise:g} here", hint=hint)
         if self.largest_clip is not None and clip > self.largest_clip:
             raise PolicyRefused("task.privacy.clip", found=f"{clip:g}", expected=f"at most {self.largest_clip:g} here")
+
+    def check_sum(self, institutions: int) -> None:
+        """Pass what leaves in a masked sum of that many institutions, 0 where it would leave in the clear.
+
+        A third of a sum may collude (privacy/README.md), and the platform names who is in it: this says how small.
+
+        Raises:
+            PolicyRefused: they are fewer than this institution asks for.
+        """
+        if self.least_sum is not None and institutions < self.least_sum:
+            found = f"a masked sum of {institutions}" if institutions else "an update or counts in the clear"
+            raise PolicyRefused("task.masking", found=found, expected=f"a masked sum of {self.least_sum} or more here")
 
     def check_spend(self, *, run: float, lifetime: float, before: float) -> None:
         """Pass a plan whose run and lifetime stay within the ceilings; `before` is the lifetime's epsilon without it.

@@ -19,6 +19,7 @@ from fedcredit.privacy.discrete import DRAW_ERROR, Uniform, discrete_gaussian
 
 # Share of epsilon and of delta that is kept back for what whole numbers cost.
 SPARED = 1e-4
+TAIL = 16.0  # standard deviations; one in 1e56 numbers is further out
 # Total variation between a discrete Gaussian and a rounded continuous one is below this over sigma^2.
 ROUNDED_ERROR = 0.05
 
@@ -80,6 +81,21 @@ class Crowd:
 def sensitivity(*, clip: float, scale: float, dimension: int) -> float:
     """How far one company moves an institution's whole-number sum: its clip, and a step of rounding in every entry."""
     return clip * scale + math.sqrt(dimension)
+
+
+def reach(
+    companies: float, *, noise_multiplier: float, clip: float, scale: float, dimension: int, crowd: Crowd
+) -> float:
+    """Beyond which no number of one institution's noisy sum lies, whatever its rows are, but for a chance of 1e-50.
+
+    A limit below it would be an oracle: whether the sum is refused says something of an update that has no more than
+    its share of the noise.
+
+    >>> reach(100, noise_multiplier=0.5, clip=1.0, scale=2.0**30, dimension=4, crowd=Crowd(6, 2)).__round__(3)
+    104.0
+    """
+    sigma = noise_multiplier * sensitivity(clip=clip, scale=scale, dimension=dimension) / math.sqrt(crowd.honest)
+    return companies * clip + TAIL * sigma / scale
 
 
 def noise_share(

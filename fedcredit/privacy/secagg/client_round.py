@@ -20,7 +20,7 @@ from fedcredit.privacy.secagg.context import (
     self_mask_seed,
     statement,
 )
-from fedcredit.privacy.secagg.differencing import require_apart
+from fedcredit.privacy.secagg.differencing import Summed, require_same
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.masks import add_mask, remove_mask
 from fedcredit.privacy.secagg.member import Member
@@ -55,9 +55,9 @@ def require_start(me: Member, paired: Paired, start: RoundStart) -> None:
         raise SharesRefused("secagg cohort", found="shares of other members", expected="one of each of the cohort")
 
 
-def require_cohort_apart(me: Member, cohort: Iterable[int], *, signed: list[frozenset[str]]) -> None:
-    """Return if a sum over this set, beside those signed over the same model, isolates nobody."""
-    require_apart(me.plan.roster.named(cohort), signed)
+def require_cohort_same(me: Member, cohort: Iterable[int], *, weighing: bytes, signed: list[Summed]) -> None:
+    """Return if a sum over this set is the same as those signed over the same model or in the same round."""
+    require_same(Summed(me.plan.roster.named(cohort), weighing), signed)
 
 
 def masked(me: Member, paired: Paired, dealt: Dealt, *, context: Context, encoded: Words) -> Words:
@@ -81,7 +81,7 @@ def payload_digest(words: Words) -> bytes:
 
 
 def upload(
-    me: Member, paired: Paired, dealt: Dealt, *, start: RoundStart, context: Context, encoded: Words
+    me: Member, paired: Paired, dealt: Dealt, *, start: RoundStart, context: Context, encoded: Words, weighing: bytes
 ) -> tuple[Uploaded, UploadHeader, Words]:
     """The masked update with a signed header, and the shares that we hold from now on."""
     shares = {me.index: dealt.own, **dealing.open_shares(me, paired, start)}
@@ -89,7 +89,7 @@ def upload(
     digest, payload = context.digest(), payload_digest(words)
     at = context.at
     header = UploadHeader(at.plan, at.round, at.attempt, me.index, digest, payload).signed(me.identity)
-    return Uploaded(digest, context.model_sha256, payload, context.cohort, shares), header, words
+    return Uploaded(digest, context.model_sha256, payload, context.cohort, shares, weighing), header, words
 
 
 def sign_survivors(me: Member, state: Uploaded, chosen: SurvivorSet) -> tuple[SurvivorsSigned, SurvivorSignature]:

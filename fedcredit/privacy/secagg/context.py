@@ -22,6 +22,7 @@ BASE_LABEL = b"fedcredit/v1/secagg/base-seed"
 PAIR_MASK_LABEL = b"fedcredit/v1/secagg/pair-mask"
 SELF_MASK_LABEL = b"fedcredit/v1/secagg/self-mask"
 STATEMENT_LABEL = b"fedcredit/v1/secagg/survivors"
+ROUND_LABEL = b"fedcredit/v1/secagg/round"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Context:
         """SHA-256 over all of it."""
         told = (HASH.write(self.model_sha256), HASH.write(self.settings_sha256), indices().write(self.cohort))
         return hashlib.sha256(transcript(CONTEXT_LABEL, self.at.to_bytes(), *told)).digest()
+
+
+def topics(plan: Plan, round_: int, *, model_sha256: bytes) -> tuple[bytes, bytes]:
+    """What sums are held against each other by: the global model in any run, and the round of a run over any model."""
+    return model_sha256, hashlib.sha256(transcript(ROUND_LABEL, plan.run.encode(), round_.to_bytes(4, "big"))).digest()
 
 
 def base_seed(secret: bytes, at: RoundId) -> bytes:

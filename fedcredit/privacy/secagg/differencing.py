@@ -1,45 +1,38 @@
-"""Sums over the same model become a yes or no: could one institution's update be solved for from them?
+"""Sums over the same model become a yes or no: beside those signed before, would this one say more than they did?
 
-The plainest case is a cohort of n and then of n - 1: the difference is one update. In general, a set of sums gives away
-institution i exactly if its unit vector is a combination of the sets' 0/1 rows, which is what is tested here. (Updates
-of two attempts differ by fresh noise and batches; the rule does not count on it.)
+The plainest case is a cohort of n and then of n - 1: the difference is one update. It is the same with n - 2 where one
+of the two left out tells the server its own, and with the same cohort under other weights: from two caps follows the
+sum of the larger institutions alone. So over one model, and in one round of a run, there is one set with one weighing.
+(Under DP, updates of two attempts differ by fresh noise; the rule does not count on it.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
+from dataclasses import dataclass
 
 from fedcredit.privacy.secagg.refusals import DifferencingRefused
 
-TOLERANCE = 1e-9
+
+@dataclass(frozen=True)
+class Summed:
+    """Who is in a sum, and a digest of what their weights follow from: b"" where nothing is weighed."""
+
+    names: frozenset[str]
+    weighing: bytes = b""
 
 
-def isolated(sets: Iterable[frozenset[str]]) -> frozenset[str]:
-    """The institutions whose own value follows from the sums over these sets.
+def require_same(chosen: Summed, earlier: Iterable[Summed]) -> None:
+    """Return if the sum is the same as each of the earlier ones. Raises DifferencingRefused otherwise.
 
-    >>> sorted(isolated([frozenset("abcde"), frozenset("abcd")]))
-    ['e']
-    >>> isolated([frozenset("abcde"), frozenset("abcfg")])
-    frozenset()
+    >>> require_same(Summed(frozenset("abcd"), b"96"), [Summed(frozenset("abcd"), b"96"), Summed(frozenset("abcd"))])
     """
-    rows = sorted({tuple(sorted(chosen)) for chosen in sets})
-    names = sorted({name for row in rows for name in row})
-    if not rows:
-        return frozenset()
-    matrix = np.array([[float(name in row) for name in names] for row in rows])
-    # The projection onto the rows' span leaves a unit vector as it is exactly if the vector lies in the span.
-    kept = np.diag(np.linalg.pinv(matrix, rcond=TOLERANCE) @ matrix)
-    return frozenset(name for name, share in zip(names, kept, strict=True) if share > 1 - TOLERANCE)
-
-
-def require_apart(chosen: frozenset[str], earlier: Iterable[frozenset[str]]) -> None:
-    """Return if a sum over `chosen` beside the `earlier` ones isolates nobody. Raises DifferencingRefused otherwise."""
-    if isolated([chosen, *earlier]):
-        raise DifferencingRefused(
-            "secagg cohort",
-            found="a set that with sums already signed over this model isolates one institution",
-            expected="the same set again, or one that differs by two or more",
-            hint="repeat the round with the set of the earlier attempt, or with a new global model",
-        )
+    for one in earlier:
+        is_weighed_otherwise = bool(one.weighing and chosen.weighing) and one.weighing != chosen.weighing
+        if one.names != chosen.names or is_weighed_otherwise:
+            raise DifferencingRefused(
+                "secagg cohort",
+                found="another set, or other weights, than was already signed over this model or in this round",
+                expected="the same again, since the difference of two sums may isolate one institution",
+                hint="repeat the round with the set of the earlier attempt, or begin a new run with another model",
+            )

@@ -17,6 +17,20 @@ ROSTER_LABEL = b"fedcredit/v1/secagg/roster"
 PLAN_LABEL = b"fedcredit/v1/secagg/plan"
 
 
+def threshold(members: int) -> int:
+    """See `Roster.threshold`."""
+    return 2 * members // 3 + 1
+
+
+def least(members: int) -> int:
+    """See `Roster.least`.
+
+    >>> [least(n) for n in (4, 5, 7, 42)]
+    [4, 4, 5, 29]
+    """
+    return max(threshold(members), MIN_SURVIVORS)
+
+
 @dataclass(frozen=True)
 class Roster:
     """The institutions of a run by name, each with its pinned identity; the index is the place in the order of names.
@@ -51,12 +65,12 @@ class Roster:
         Two survivor sets that t members each signed share at least 2t - n > n/3 signers, so fewer than n/3 colluding
         members cannot make two of them (Bonawitz et al. 2017, section 6.2).
         """
-        return 2 * len(self.members) // 3 + 1
+        return threshold(len(self.members))
 
     @property
     def least(self) -> int:
         """How many institutions must be left at every step: the threshold, and never under MIN_SURVIVORS."""
-        return max(self.threshold, MIN_SURVIVORS)
+        return least(len(self.members))
 
     def index(self, name: str) -> int:
         """The place of a name. Raises KeyRefused for somebody outside of the roster."""
@@ -85,8 +99,8 @@ class Roster:
 class Plan:
     """What all parties agree on before a run's first key; `hash` is in every message, signature and mask of it.
 
-    `run_id` is new for every run, and for a second set-up within one; `schema_sha256` is the 32-byte digest of the
-    model's schema.
+    `run_id` is new for every run, and for a second set-up within one, as in "run/2"; `schema_sha256` is the
+    32-byte digest of the model's schema.
     """
 
     run_id: str
@@ -101,6 +115,11 @@ class Plan:
                 found=f"an encoding for {self.encoding.members} institutions",
                 expected=f"one for the roster's {len(self.roster.names)}",
             )
+
+    @property
+    def run(self) -> str:
+        """What all set-ups of one run have in common: the run id up to the first slash."""
+        return self.run_id.partition("/")[0]
 
     @cached_property
     def hash(self) -> bytes:

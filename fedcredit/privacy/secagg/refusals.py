@@ -60,7 +60,7 @@ class SurvivorsRefused(SecaggRefused):
 
 
 class DifferencingRefused(SecaggRefused):
-    """With sums already signed over the same model, this set would let one institution's update be solved for."""
+    """Another sum was signed over the same model or in the same round: the difference of both could be one update."""
 
     code = "secagg-differencing"
 

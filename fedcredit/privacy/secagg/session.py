@@ -9,7 +9,8 @@ and refuses what it had done already.
 from __future__ import annotations
 
 from fedcredit.privacy.secagg import client_round, client_setup, dealing
-from fedcredit.privacy.secagg.context import Context, RoundId
+from fedcredit.privacy.secagg.context import Context, RoundId, topics
+from fedcredit.privacy.secagg.differencing import Summed
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.member import Member
 from fedcredit.privacy.secagg.plan import Plan
@@ -68,27 +69,28 @@ class ClientSession:
         self.store.advance(at, before=None, after=DEALT, state=state.to_bytes())
         return message.to_bytes()
 
-    def require_start(self, start: bytes, *, model_sha256: bytes) -> None:
+    def require_start(self, start: bytes, *, model_sha256: bytes, weighing: bytes = b"") -> None:
         """Return if we would upload in this round: to be asked before training and before a budget is charged.
 
         Raises what `upload` would raise, and changes nothing.
         """
-        self._admitted(RoundStart.from_bytes(start), model_sha256)
+        self._admitted(RoundStart.from_bytes(start), model_sha256, weighing=weighing)
 
     def upload(
-        self, start: bytes, *, model_sha256: bytes, settings_sha256: bytes, encoded: Words
+        self, start: bytes, *, model_sha256: bytes, settings_sha256: bytes, encoded: Words, weighing: bytes = b""
     ) -> tuple[bytes, Words]:
         """Step 6: signed header and masked words for what `plan.encoding.encode` gave.
 
         `model_sha256` and `settings_sha256` (32 bytes each) are digests that *we* computed of the global model and of
-        the round's settings as they came; the masks cancel only among members who computed the same.
+        the round's settings as they came; the masks cancel only among members who computed the same. `weighing`, at
+        most 32 bytes, is what weights follow from, where there are any: a sum is not signed again under another one.
         """
         message = RoundStart.from_bytes(start)
-        paired, dealt = self._admitted(message, model_sha256)
+        paired, dealt = self._admitted(message, model_sha256, weighing=weighing)
         at = RoundId(message.plan, message.round, message.attempt)
         context = Context(at, model_sha256, settings_sha256, message.cohort)
         state, header, words = client_round.upload(
-            self.me, paired, dealt, start=message, context=context, encoded=encoded
+            self.me, paired, dealt, start=message, context=context, encoded=encoded, weighing=weighing
         )
         self.store.advance(at, before=DEALT, after=UPLOADED, state=state.to_bytes())
         return header.to_bytes(), words
@@ -99,7 +101,8 @@ class ClientSession:
         at = RoundId(message.plan, message.round, message.attempt)
         state = Uploaded.from_bytes(self.store.round(at, stage=UPLOADED))
         after, signature = client_round.sign_survivors(self.me, state, message)
-        signed = (state.model_sha256, self.plan.roster.named(after.survivors))
+        chosen = Summed(self.plan.roster.named(after.survivors), state.weighing)
+        signed = (topics(self.plan, at.round, model_sha256=state.model_sha256), chosen)
         self.store.advance(at, before=UPLOADED, after=SIGNED, state=after.to_bytes(), signed=signed)
         return signature.to_bytes()
 
@@ -115,10 +118,11 @@ class ClientSession:
     def _paired(self) -> Paired:
         return Paired.from_bytes(self.store.run(self.plan.hash, stage=CONFIRMED))
 
-    def _admitted(self, start: RoundStart, model_sha256: bytes) -> tuple[Paired, Dealt]:
+    def _admitted(self, start: RoundStart, model_sha256: bytes, *, weighing: bytes) -> tuple[Paired, Dealt]:
         paired = self._paired()
         client_round.require_start(self.me, paired, start)
         at = RoundId(start.plan, start.round, start.attempt)
         dealt = Dealt.from_bytes(self.store.round(at, stage=DEALT))
-        client_round.require_cohort_apart(self.me, start.cohort, signed=self.store.signed_sets(model_sha256))
+        signed = self.store.signed_sums(topics(self.plan, start.round, model_sha256=model_sha256))
+        client_round.require_cohort_same(self.me, start.cohort, weighing=weighing, signed=signed)
         return paired, dealt

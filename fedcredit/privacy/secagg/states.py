@@ -75,12 +75,14 @@ class Uploaded(Message):
         "payload": HASH,
         "cohort": indices(),
         "shares": by_index(SHARES),
+        "weighing": limited(32),
     }
     context: bytes
     model_sha256: bytes
     payload: bytes
     cohort: tuple[int, ...]
     shares: Mapping[int, tuple[bytes, bytes]]
+    weighing: bytes = b""
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,12 +12,12 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fedcredit.privacy.secagg.context import RoundId
-from fedcredit.privacy.secagg.differencing import require_apart
+from fedcredit.privacy.secagg.differencing import Summed, require_same
 from fedcredit.privacy.secagg.refusals import StageRefused
 from fedcredit.trust.keys import require_private
 
@@ -25,8 +25,8 @@ TABLES = """
 create table if not exists run (plan blob primary key, stage text not null, state blob not null);
 create table if not exists round (plan blob, round integer, attempt integer, stage text not null, state blob not null,
     primary key (plan, round, attempt));
-create table if not exists signed (model blob not null, survivors text not null, plan blob, round integer,
-    attempt integer, primary key (plan, round, attempt));
+create table if not exists signed (topic blob, survivors text not null, weighing blob not null, plan blob,
+    round integer, attempt integer, primary key (topic, plan, round, attempt));
 """
 CLOSED = "closed"
 
@@ -90,12 +90,12 @@ class Store:
         before: str | None,
         after: str,
         state: bytes,
-        signed: tuple[bytes, frozenset[str]] | None = None,
+        signed: tuple[Iterable[bytes], Summed] | None = None,
     ) -> None:
-        """Move a (round, attempt) to its next stage, once, with the (model, survivor set) that it signs if any.
+        """Move a (round, attempt) to its next stage, once, with the (topics, sum) that it signs if any.
 
-        Raises StageRefused if it is not at `before`, DifferencingRefused if the set beside those signed over the same
-        model isolates an institution: looked up in the same transaction, lest two processes sign past each other.
+        Raises StageRefused if it is not at `before`, DifferencingRefused if another sum was signed under one of the
+        topics: looked up in the same transaction, lest two processes sign past each other.
         """
         key = (at.plan, at.round, at.attempt)
         with self._transaction() as db:
@@ -108,9 +108,11 @@ class Store:
                 done = db.execute(change, (after, state, *key, before))
             _require_one(done.rowcount, after)
             if signed is not None:
-                model, survivors = signed
-                require_apart(survivors, _sets(db, model))
-                db.execute("insert into signed values (?, ?, ?, ?, ?)", (model, json.dumps(sorted(survivors)), *key))
+                topics, chosen = signed
+                row = (json.dumps(sorted(chosen.names)), chosen.weighing, *key)
+                for topic in topics:
+                    require_same(chosen, _sums(db, topic))
+                    db.execute("insert into signed values (?, ?, ?, ?, ?, ?)", (topic, *row))
 
     def finish(self, at: RoundId, *, before: str) -> None:
         """Close a (round, attempt) that is at `before`, and forget the secrets of every attempt at rounds up to it.
@@ -124,10 +126,10 @@ class Store:
             _require_one(db.execute(one, (CLOSED, *key, before)).rowcount, CLOSED)
             db.execute(rest, (CLOSED, at.plan, at.round))
 
-    def signed_sets(self, model: bytes) -> list[frozenset[str]]:
-        """Every survivor set ever signed over this global model, in any round and run of this store."""
+    def signed_sums(self, topics: Iterable[bytes]) -> list[Summed]:
+        """Every sum ever signed under one of these topics, in any round and run of this store."""
         with self._lock:
-            return _sets(self._connection, model)
+            return [one for topic in topics for one in _sums(self._connection, topic)]
 
     def _one(self, query: str, key: tuple[bytes | int, ...]) -> tuple[str, bytes] | None:
         with self._lock:
@@ -135,9 +137,9 @@ class Store:
         return row
 
 
-def _sets(db: sqlite3.Connection, model: bytes) -> list[frozenset[str]]:
-    rows = db.execute("select survivors from signed where model = ?", (model,)).fetchall()
-    return [frozenset(json.loads(text)) for (text,) in rows]
+def _sums(db: sqlite3.Connection, topic: bytes) -> list[Summed]:
+    rows = db.execute("select distinct survivors, weighing from signed where topic = ?", (topic,)).fetchall()
+    return [Summed(frozenset(json.loads(text)), weighing) for text, weighing in rows]
 
 
 def _at_stage(row: tuple[str, bytes] | None, stage: str, where: str) -> bytes:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from fedcredit.privacy.secagg.context import RoundId
+from fedcredit.privacy.secagg.differencing import Summed
 from fedcredit.privacy.secagg.refusals import DifferencingRefused, StageRefused
 from fedcredit.privacy.secagg.store import Store
 from fedcredit.trust.keys import KeyFileRefused
 from tests.privacy.secagg.simulator import Federation, Identities
 
 AT = RoundId(b"p" * 32, 1, 0)
+TOPIC = b"m" * 32
 NAMES = frozenset({"ada", "bob", "cyd", "dan", "eve"})
 
 
@@ -86,12 +88,12 @@ def test_refused_set_leaves_the_stage_as_it_was() -> None:
         at = RoundId(b"p" * 32, 1, attempt)
         store.advance(at, before=None, after="uploaded", state=b"")
         if attempt == 0:
-            store.advance(at, before="uploaded", after="signed", state=b"", signed=(b"m" * 32, names))
+            store.advance(at, before="uploaded", after="signed", state=b"", signed=([TOPIC], Summed(names)))
             continue
         with pytest.raises(DifferencingRefused):
-            store.advance(at, before="uploaded", after="signed", state=b"", signed=(b"m" * 32, names))
+            store.advance(at, before="uploaded", after="signed", state=b"", signed=([TOPIC], Summed(names)))
         assert store.round(at, stage="uploaded") == b""
-    assert store.signed_sets(b"m" * 32) == [NAMES]
+    assert store.signed_sums([TOPIC]) == [Summed(NAMES)]
 
 
 def test_secrets_of_a_finished_round_are_gone_from_the_disk(tmp_path: Path, identities: Identities) -> None:

@@ -1,0 +1,227 @@
+"""A platform that may send any message, and institutions that lie, against the institutions' real app."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedcredit.federation.arrays import decode
+from fedcredit.federation.cohort import Member
+from fedcredit.federation.messages import (
+    ARRAYS,
+    EVALUATE,
+    KEYS,
+    MASKED,
+    SHARES,
+    SURVIVORS,
+    TRAIN,
+    UNMASK,
+    Masking,
+    Task,
+)
+from fedcredit.federation.sums import sums_of
+from fedcredit.models.train import LocalSettings
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.weights import size_class, weight_units
+from fedcredit.trust.keys import Identity
+from fedcredit.trust.roster import write_roster
+from tests.conftest import Nodes
+from tests.federation.conftest import make_task
+from tests.federation.lying import LyingPlatform, Refused, initial, nudged
+from tests.federation.test_masked import NAMES, SGD, TERMS, identities
+
+MakeNodes = Callable[..., Nodes]
+WHOLE = LocalSettings("sgd", lr=1.0, steps=1, batch_size=4096)
+
+
+def masked_task(count: int, **settings: Any) -> Task:
+    return make_task(masking=Masking((NAMES[:count],), settings.pop("limit", 16.0)), **settings)
+
+
+@pytest.mark.parametrize("kind", [TRAIN, EVALUATE])
+@pytest.mark.parametrize("noise", [None, "local", "distributed"])
+def test_a_masked_task_is_never_answered_in_the_clear(kind: str, noise: Any, nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(5, **{"exact-metrics": True})
+    terms = None if noise is None else dataclasses.replace(TERMS, noise=noise)
+    platform = LyingPlatform(banks, masked_task(5, privacy=terms, local=SGD), roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match="refused"):
+        platform.send("bank-1", kind, arrays=initial(platform.task), **{"server-round": 2})
+
+
+def updates_in_the_clear(banks: Nodes, task: Task) -> dict[str, Any]:
+    """What each would send of the same round if nothing were masked."""
+    platform = LyingPlatform(banks, task, roster=Path(banks.configs[0]["roster"]))
+    plain = dataclasses.replace(task, run="plain", masking=None)
+    before, found = initial(task), {}
+    for name in platform.group:
+        reply = platform.send(name, TRAIN, task=plain, arrays=before, **{"server-round": 1})
+        moved = reply.content[ARRAYS]
+        found[name] = np.concatenate([(decode(moved[n]) - decode(before[n])).ravel() for n in before])
+    return found
+
+
+def test_the_same_set_and_model_under_another_cap_isolates_nobody(nodes: MakeNodes, tmp_path: Path) -> None:
+    """From 140 rows on only bank-5 weighs more at a larger cap: the difference of two sums would be its update."""
+    banks = nodes(6)
+    roster = identities(banks, tmp_path)
+    task = masked_task(6, local=WHOLE)
+    platform = LyingPlatform(banks, task, roster=roster)
+    first = platform.sum(cap=140, attempt=1)
+    truth = updates_in_the_clear(banks, task)
+    units = {name: min(60 + 20 * at, 140) / 140 for at, name in enumerate(NAMES)}
+    np.testing.assert_allclose(first.reals[:-1], sum(units[n] * truth[n] for n in NAMES), atol=1e-5)
+    with pytest.raises(Refused, match="secagg-differencing"):
+        platform.sum(cap=160, attempt=2)
+    again = LyingPlatform(banks, task, roster=roster, session="s2")
+    for attempt, arrays in enumerate((initial(task), nudged(task, 1e-6)), start=1):
+        with pytest.raises(Refused, match="secagg-differencing"):  # nor in another session, or a hair apart
+            again.sum(cap=160, arrays=arrays, attempt=attempt)
+
+
+def test_a_cohort_of_one_less_over_a_model_a_hair_apart_is_refused(nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(6)
+    task = masked_task(6, local=WHOLE)
+    platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
+    platform.sum(attempt=1, arrays=nudged(task, 1e-6))
+    with pytest.raises(Refused, match="secagg-differencing"):
+        platform.sum(attempt=2, arrays=nudged(task, 2e-6), without=["bank-5"])
+
+
+def test_a_sum_smaller_than_the_institutions_own_least_is_refused(nodes: MakeNodes, tmp_path: Path) -> None:
+    """Three that collude are a minority of many and a majority of four: whom the platform names decides."""
+    ceilings = tmp_path / "ceilings.yaml"
+    ceilings.write_text("least_sum: 5")
+    banks = nodes(6, ceilings=str(ceilings))
+    roster = identities(banks, tmp_path)
+    platform = LyingPlatform(banks, masked_task(4), roster=roster)
+    with pytest.raises(Refused, match="error-refused"):
+        platform.sum()
+    with pytest.raises(Refused, match="error-refused"):
+        updates_in_the_clear(banks, masked_task(5))
+    assert LyingPlatform(banks, masked_task(5, run="five"), roster=roster).sum().counts["weight"] > 0
+
+
+@pytest.mark.parametrize("run", ["masks.sqlite", "masks.sqlite-wal"])
+def test_a_run_cannot_take_the_place_of_the_store(run: str, nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(4)
+    platform = LyingPlatform(banks, masked_task(4, run=run), roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match="error-config"):
+        platform.send("bank-0", KEYS)
+    assert not (tmp_path / "state-bank-0" / run).exists()
+
+
+def test_fake_extra_institutions_are_refused(nodes: MakeNodes, tmp_path: Path) -> None:
+    """The platform names institutions that nobody pinned, with keys that it made itself."""
+    banks = nodes(4)
+    identities(banks, tmp_path)
+    names = (NAMES[0], "fake-1", "fake-2", "fake-3")
+    forged = tmp_path / "forged.json"
+    own = Identity.load(Path(banks.configs[0]["identity"])).public
+    write_roster(forged, {NAMES[0]: own} | {name: Identity.generate().public for name in names[1:]})
+    platform = LyingPlatform(banks, make_task(masking=Masking((names,), 16.0)), roster=forged)
+    with pytest.raises(Refused, match="error-config"):
+        platform.send("bank-0", KEYS)
+
+
+def test_survivors_under_a_task_of_more_dropouts_get_no_signature(nodes: MakeNodes, tmp_path: Path) -> None:
+    """The floor on survivors is the task's that was trained; another task is another run, or another plan."""
+    banks = nodes(6)
+    terms = dataclasses.replace(TERMS, noise="distributed")
+    task = masked_task(6, privacy=terms, local=SGD, metrics="none", limit=1024.0)
+    platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
+    laxer = dataclasses.replace(task, privacy=dataclasses.replace(terms, dropouts=2))
+    for other, code in ((laxer, "refused"), (dataclasses.replace(laxer, run="other"), "secagg-plan")):
+        with pytest.raises(Refused, match=code):
+            platform.sum(without=["bank-5"], attempt=1 + (other is laxer), signs_under=other)
+
+
+def test_a_limit_that_would_tell_of_an_update_with_a_share_of_the_noise_is_refused_before_the_charge(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks = nodes(5)
+    terms = dataclasses.replace(TERMS, noise="distributed")
+    task = masked_task(5, privacy=terms, local=SGD, metrics="none", limit=64.0)
+    platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match=r"^error-refused$"):
+        platform.sum()
+    assert Ledger(tmp_path / "ledger-bank-0.sqlite").entries() == []
+
+
+def test_a_masked_round_is_charged_once_an_attempt_and_before_the_upload(nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(5)
+    terms = dataclasses.replace(TERMS, noise="distributed", rounds=10)
+    task = masked_task(5, privacy=terms, local=SGD, metrics="none", limit=1024.0)
+    platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
+    platform.sum(attempt=1)
+    platform.sum(attempt=2)
+    entries = Ledger(tmp_path / "ledger-bank-0.sqlite").entries()
+    assert [(entry.event, entry.round, entry.attempt) for entry in entries] == [
+        ("plan", 0, 1),
+        ("charge", 1, 1),
+        ("charge", 1, 2),
+    ]
+    with pytest.raises(Refused, match="secagg-stage"):  # the same start again: refused before it is charged
+        platform.sum(attempt=2)
+    assert len(Ledger(tmp_path / "ledger-bank-0.sqlite").entries()) == 3
+    for number in range(2, 11):
+        platform.sum(number=number)
+    with pytest.raises(Refused, match="error-budget"):  # ten rounds and one in reserve
+        platform.sum(number=11)
+
+
+def test_a_stage_skipped_or_replayed_over_the_wire_is_refused(nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(4)
+    platform = LyingPlatform(banks, masked_task(4), roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match="secagg-stage"):
+        platform.send("bank-0", SHARES, attempt=1, confirms=0, **{"server-round": 1})
+    platform.sum()
+    for kind, said in platform.said["bank-0"].items():
+        with pytest.raises(Refused, match="secagg-stage"):
+            platform.send("bank-0", kind, said, arrays=initial(platform.task), cap=96, attempt=1, **{"server-round": 1})
+
+
+def test_nothing_of_another_run_opens_in_this_one(nodes: MakeNodes, tmp_path: Path) -> None:
+    banks = nodes(4)
+    roster = identities(banks, tmp_path)
+    earlier = LyingPlatform(banks, masked_task(4), roster=roster)
+    earlier.sum()
+    platform = LyingPlatform(banks, masked_task(4, run="later"), roster=roster)
+    platform.set_up()
+    for kind in (MASKED, SURVIVORS, UNMASK):
+        with pytest.raises(Refused, match=r"secagg-(plan|stage)"):
+            platform.send(
+                "bank-0",
+                kind,
+                earlier.said["bank-0"][kind],
+                arrays=initial(platform.task),
+                cap=96,
+                **{"server-round": 1},
+            )
+
+
+def test_a_refusal_over_the_wire_is_a_code_without_a_company(
+    nodes: MakeNodes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    banks = nodes(5)
+    platform = LyingPlatform(banks, masked_task(5, limit=1e-3, local=WHOLE), roster=identities(banks, tmp_path))
+    with pytest.raises(Refused, match=r"^error-secagg-encoding$"):
+        platform.sum()
+    assert not [name for name in banks.windows[0].company if name in caplog.text]
+
+
+def test_no_weight_is_above_a_third_in_any_sum_that_may_be_opened() -> None:
+    """Of two large institutions of six one may drop out: the other must not outweigh those that are left."""
+    counts = dict(zip(NAMES, (250, 250, 70, 70, 70, 70), strict=True))
+    members = [Member(at, n, "", "", size_class(c), size_class(c)) for at, (n, c) in enumerate(counts.items())]
+    pinned = {name: Identity.generate().public for name in NAMES}
+    (one,) = sums_of(masked_task(6), members, pinned=pinned, size=10)
+    units = {name: weight_units(count, cap=one.cap) for name, count in counts.items()}
+    assert one.plan.roster.least == 5
+    for gone in NAMES:
+        left = [weight for name, weight in units.items() if name != gone]
+        assert 3 * max(left) <= sum(left)
