@@ -55,8 +55,8 @@ def comparisons(
     `model`, `method`, `epsilon` and `noise` of the federated side, `other_epsilon` of the other side and `left_out`
     (None, a name, or "each" for the mean over models that each left their institution out). It carries `point`, `low`,
     `high`, `n`, `positives`, `seeds_n`, `institutions_n`, and `headline`: whether it is what the study is judged by
-    (`judge`: one-institution models on the whole split, or on their own slices). Institutions `outside_mean`, such as a remainder of small ones, take no
-    part in means over institutions.
+    (`judge`: one-institution models on the whole split, or on their own slices). Institutions `outside_mean`, such as a
+    remainder of small ones, take no part in means over institutions.
 
     `delong_low` and `delong_high` are the ends of DeLong's paired 95 % interval between two single models on identical
     rows, each model standing for its seeds with the mean of their scores. So they know nothing of the seeds' own
