@@ -49,7 +49,7 @@ def judge(
         dataset=settings.data.name,
         seeds=settings.seeds,
         timing=timing,
-        spent=_spent(facts),
+        spent=_spent(facts, settings),
         privacy=_sentences(settings, facts, folder=folder, institutions=len(windows.institutions)),
         targets=[build_strictly(Target, raw, where="targets") for raw in settings.targets],
         rounds=_rounds(settings, facts),
@@ -119,11 +119,13 @@ def replay_gain(
 
 def summary(report: Report) -> str:
     """What a study prints: the headline comparisons, the targets, the verdicts, and where the report is."""
-    lines = []
-    for row in report.headline.to_dict("records"):
+    lines, rows = [], report.headline.to_dict("records")
+    private = {(row["model"], row["noise"]) for row in rows if row["arm"] == "federated" and row["noise"] != "none"}
+    for row in rows:
         privacy = "no DP" if pd.isna(row["epsilon"]) else f"eps {row['epsilon']:g}"
         interval = f"{row['point']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if pd.notna(row["point"]) else "too few"
-        lines.append(f"{row['name']:30} {row['method']:12} {row['split']:16} {privacy:8} {interval}")
+        about = f"  {row['model']}, noise: {row['noise']}" if len(private) > 1 else ""
+        lines.append(f"{row['name']:30} {row['method']:12} {row['split']:16} {privacy:8} {interval}{about}")
     for target in report.data["targets"]:
         measured = "-" if target["measured"] is None else f"{target['measured']:.4g}"
         lines.append(
@@ -150,7 +152,7 @@ def _terms(settings: StudySettings) -> Terms:
     return Terms(asked.approval_rate, asked.average_loan, asked.lgd, asked.currency)
 
 
-def _spent(facts: Facts) -> list[Spent]:
+def _spent(facts: Facts, settings: StudySettings) -> list[Spent]:
     found = []
     for unit, fact in facts.items():
         if fact["epsilon"]:
@@ -163,6 +165,7 @@ def _spent(facts: Facts) -> list[Spent]:
                     delta,
                     institution=unit.institution or None,
                     left_out=unit.left_out or None,
+                    noise=noise_of(unit, settings),
                 )
             )
     return found

@@ -50,13 +50,13 @@ def comparisons(
     """Levels and paired differences of AUC, with 95 % intervals over companies and seeds.
 
     A comparison is keyed by `name` ("federated - mean local", "pooled - federated", "federated - local", "federated",
-    "mean local", ...), `institution` ("all": the whole split; "mean": mean over institutions, each on its own slice,
-    with institutions drawn too; or a name), `scored_on` (all, own), `split`, `model`, `method`, `epsilon` and `noise`
-    of the federated side, `other_epsilon` of the other side and `left_out` (None, a name, or "each" for the mean over
-    models that each left their institution out). It carries `point`, `low`, `high`, `n`, `positives`, `seeds_n`,
-    `institutions_n`, and `headline`: whether it is what the study is judged by (`judge`: one-institution models on
-    the whole split, or on their own slices). Institutions `outside_mean`, such as a remainder of small ones, take no
-    part in means over institutions.
+    "mean local", "distributed - local noise", ...), `institution` ("all": the whole split; "mean": mean over
+    institutions, each on its own slice, with institutions drawn too; or a name), `scored_on` (all, own), `split`,
+    `model`, `method`, `epsilon` and `noise` of the federated side, `other_epsilon` of the other side and `left_out`
+    (None, a name, or "each" for the mean over models that each left their institution out). It carries `point`, `low`,
+    `high`, `n`, `positives`, `seeds_n`, `institutions_n`, and `headline`: whether it is what the study is judged by
+    (`judge`: one-institution models on the whole split, or on their own slices). Institutions `outside_mean`, such as a
+    remainder of small ones, take no part in means over institutions.
 
     `delong_low` and `delong_high` are the ends of DeLong's paired 95 % interval between two single models on identical
     rows, each model standing for its seeds with the mean of their scores. So they know nothing of the seeds' own
@@ -102,7 +102,7 @@ class _Table:
                 yield self._entry(name, mean, variant, institution=MEAN, institutions=len(cells))
 
     def differences(self, variant: Variant) -> Iterator[dict[str, Any]]:
-        """A federated variant against pooled, the arms of one institution, and itself without noise."""
+        """A federated variant against pooled, one-institution arms, itself without noise and with local noise."""
         for other in baselines(self.panel, variant, "pooled"):
             yield from self._both_ways("pooled - federated", other, variant, about=variant, other=other)
         for arm in ALONE:
@@ -112,6 +112,9 @@ class _Table:
         plain = variant._replace(epsilon=None, noise="none")
         if variant.epsilon is not None and plain in self.panel.variants:
             yield from self._both_ways("private - not private", variant, plain, about=variant, other=plain)
+        own = variant._replace(noise="local")
+        if variant.noise == "distributed" and own in self.panel.variants:
+            yield from self._both_ways("distributed - local noise", variant, own, about=variant, other=own)
 
     def left_out(self, federated: Sequence[Variant]) -> Iterator[dict[str, Any]]:
         """Models that never saw an institution, scored at that institution: each, and the mean over institutions."""

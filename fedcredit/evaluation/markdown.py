@@ -103,8 +103,10 @@ def _comparisons(entries: Iterable[Mapping[str, Any]]) -> str:
         place = "the whole split" if one["institution"] == "all" else f"own slices, mean of {one['institutions_n']}"
         other = epsilon(one["other_epsilon"]) if is_difference else ""
         told = change(one) if is_difference else interval(one)
-        lines.append([one["name"], place, one["split"], one["method"], epsilon(one["epsilon"]), other, told])
-    head = ["Comparison of AUC", "Scored on", "Split", "Method", "Epsilon", "Other epsilon", "Figure [95 %]"]
+        about = [one["model"] or "", one["method"], epsilon(one["epsilon"]), one["noise"]]
+        lines.append([one["name"], place, one["split"], *about, other, told])
+    about = ["Model", "Method", "Epsilon", "Noise"]
+    head = ["Comparison of AUC", "Scored on", "Split", *about, "Other epsilon", "Figure [95 %]"]
     return _table(head, lines)
 
 
@@ -118,6 +120,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
         "Scored on",
         "Split",
         "Epsilon",
+        "Noise",
         "n",
         "Defaults",
         "AUC",
@@ -127,6 +130,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             *(row[name] or "" for name in ("arm", "model", "method", "left_out", "institution", "scored_on", "split")),
             epsilon(row["epsilon"]),
+            row["noise"],
             str(row["n"]),
             str(row["positives"]),
             auc_interval(row),

@@ -29,7 +29,7 @@ def plots(report: Mapping[str, Any]) -> dict[str, str]:
     drawn = {
         "What each institution gains over its best own model": gain_bars(report["gain"]),
         "AUC at each institution, on its own rows": by_institution(report["rows"], report["splits"][0]),
-        "AUC against epsilon, on the whole split": against_epsilon(report["rows"], report["splits"][0]),
+        **_by_epsilon(report["rows"], report["splits"][0]),
         "ROC, on the whole split": roc(report["curves"]["roc"]),
         "Reliability, after prior shift": reliability(report["curves"]["reliability"]),
         **{f"{words} by round": rounds(report["rounds"], name) for name, words in BY_ROUND.items()},
@@ -89,20 +89,38 @@ def by_institution(rows: Entries, split: str) -> str:
         return drawing.svg(title="AUC by institution")
 
 
+def _by_epsilon(rows: Entries, split: str) -> dict[str, str]:
+    """A drawing for each kind of model that was federated, by caption; of several, each has its own axes."""
+    kinds = list(dict.fromkeys(row["model"] for row in rows if row["arm"] == "federated"))
+    if len(kinds) < 2:
+        return {"AUC against epsilon, on the whole split": against_epsilon(rows, split)}
+    return {
+        f"AUC against epsilon, {kind}, on the whole split": against_epsilon(
+            [row for row in rows if row["model"] == kind], split
+        )
+        for kind in kinds
+    }
+
+
 def against_epsilon(rows: Entries, split: str) -> str:
-    """AUC of each arm at each epsilon; for one-institution arms the mean over institutions. Empty without noise."""
+    """AUC of each arm at each epsilon, a line for each kind of noise; for one-institution arms the mean over
+    institutions. Empty without noise.
+    """
     whole = [row for row in rows if row["scored_on"] == "all" and row["split"] == split and row["auc"] is not None]
     whole = [row for row in whole if row["arm"] in ("local", "federated", "pooled") and row["left_out"] is None]
     epsilons = sorted({_epsilon(row) for row in whole})
     if len(epsilons) < 2:
         return ""
-    kinds = list(dict.fromkeys((row["arm"], row["method"], row["model"]) for row in whole))[:MOST_LINES]
+    # Where there is no noise, it is the end of every line.
+    noisy = [row for row in whole if row["epsilon"] is not None]
+    kinds = list(dict.fromkeys((row["arm"], row["method"], row["model"], row["noise"]) for row in noisy))[:MOST_LINES]
     with Drawing("epsilon") as drawing:
-        for kind, style in zip(kinds, _styles([{"arm": arm} for arm, _, _ in kinds]), strict=True):
-            mine = [row for row in whole if (row["arm"], row["method"], row["model"]) == kind]
+        for kind, style in zip(kinds, _styles([{"arm": kind[0]} for kind in kinds]), strict=True):
+            mine = [row for row in whole if (row["arm"], row["method"], row["model"]) == kind[:3]]
+            mine = [row for row in mine if row["epsilon"] is None or row["noise"] == kind[3]]
             at = sorted({_epsilon(row) for row in mine})
             means = [_mean([row["auc"] for row in mine if _epsilon(row) == epsilon]) for epsilon in at]
-            label = drawing.say(" ".join(dict.fromkeys((kind[0], kind[1] or kind[0]))))
+            label = drawing.say(" ".join(dict.fromkeys((kind[0], kind[1] or kind[0], kind[3]))))
             places = [epsilons.index(epsilon) for epsilon in at]
             drawing.axes.plot(places, means, marker=MARKERS[kind[0]], label=label, **style)
         names = ["no noise" if epsilon == float("inf") else f"{epsilon:g}" for epsilon in epsilons]
@@ -160,10 +178,14 @@ def variant_name(entry: Mapping[str, Any]) -> str:
 
     >>> variant_name({"arm": "federated", "method": "fedsgd", "epsilon": 3.0})
     'federated fedsgd, epsilon 3'
+    >>> variant_name({"arm": "federated", "method": "fedsgd", "epsilon": 3.0, "noise": "distributed"})
+    'federated fedsgd, epsilon 3, distributed noise'
     """
     arm, method, epsilon = entry["arm"], entry.get("method"), entry.get("epsilon")
     name = f"{arm} {method}" if method not in (None, "", arm) and arm == "federated" else str(arm)
-    return name if epsilon is None else f"{name}, epsilon {epsilon:g}"
+    if epsilon is None:
+        return name
+    return f"{name}, epsilon {epsilon:g}" + (", distributed noise" if entry.get("noise") == "distributed" else "")
 
 
 def _dots(drawing: Drawing, rows: Entries, heights: Sequence[float], *, arm: str, label: str) -> None:
@@ -196,11 +218,12 @@ def _sizes(rows: Entries, institution: str) -> list[int]:
 
 
 def _smallest_epsilon(rows: Entries) -> list[Mapping[str, Any]]:
-    """One row an institution: of the first method, at the smallest epsilon."""
+    """One row an institution: of the first method (and model, if it was not chosen), at the smallest epsilon."""
     if not rows:
         return []
     kind = min(rows, key=_epsilon)
-    return [row for row in rows if all(row[name] == kind[name] for name in ("method", "epsilon", "noise"))]
+    same = ("method", "epsilon", "noise", *(("model",) if kind["arm"] in ("federated", "pooled") else ()))
+    return [row for row in rows if all(row[name] == kind[name] for name in same)]
 
 
 def _epsilon(row: Mapping[str, Any]) -> float:

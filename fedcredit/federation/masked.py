@@ -21,6 +21,9 @@ from fedcredit.trust.keys import PublicIdentity
 WEIGHT, GOOD, BAD = "weight", "validation-good", "validation-bad"
 EVALUATES = "evaluates"  # in the config: score the model, train nothing
 MAX_SESSION = 64
+# A sum of clipped gradients with its noise may be as large as the clip of that many companies; the grid is then 2^-36
+# of the clip or finer, which leaves room for noise from far below to a thousand times the clip.
+COMPANIES_IN_SUM = 2**16
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Layout:
     """What stands in the masked vector: the parameters, the loss where it may be known, the weight, validation counts.
 
     members: institutions in the sum. size: numbers of the model. has_loss: not under privacy.
+    limit: the largest number; the task's for updates, and COMPANIES_IN_SUM clips for noisy sums of gradients.
     """
 
     members: int
@@ -42,11 +46,13 @@ class Layout:
         """The layout of the task's sum over the group."""
         if task.masking is None:
             raise ConfigError("task.masking", found="none", expected="the groups of the masked sums")
+        terms = task.privacy
+        is_distributed = terms is not None and terms.noise == "distributed"
         return Layout(
             members=len(group),
             size=size,
-            limit=task.masking.limit,
-            is_distributed=task.privacy is not None and task.privacy.noise == "distributed",
+            limit=terms.clip * COMPANIES_IN_SUM if terms is not None and is_distributed else task.masking.limit,
+            is_distributed=is_distributed,
             has_loss=task.privacy is None,
             has_counts=task.metrics == "exact",
         )

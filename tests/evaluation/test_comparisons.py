@@ -182,3 +182,21 @@ def test_a_study_of_three_thousand_companies_is_compared_in_ten_seconds(make: Ca
     start = time.process_time()
     comparisons(predictions)
     assert time.process_time() - start < 10
+
+
+def test_noise_of_each_and_noise_in_the_sum_are_set_side_by_side(predictions: pd.DataFrame) -> None:
+    federated = predictions[predictions["arm"] == "federated"]
+    private = federated[federated["epsilon"].notna()]
+    less = private.assign(noise="distributed", p=0.7 * private["p"] + 0.3 * private["y"])
+    other = private.assign(model="mlp")  # another model's noise is no match
+    found = comparisons(pd.concat([federated, less, other]), draws=FEW)
+    side = pick(found, name="distributed - local noise", institution="all")
+    levels = {
+        noise: pick(found, name="federated", institution="all", model="lstm", noise=noise, epsilon=3.0)["point"]
+        for noise in ("local", "distributed")
+    }
+    assert side["point"] == pytest.approx(levels["distributed"] - levels["local"])
+    assert side["low"] > 0
+    # What privacy costs is told for both, of the same kind of model: the plain mlp did not run.
+    costs = [one for one in found if one["name"] == "private - not private" and one["institution"] == "all"]
+    assert {(one["model"], one["noise"]) for one in costs} == {("lstm", "local"), ("lstm", "distributed")}

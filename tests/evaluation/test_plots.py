@@ -79,3 +79,15 @@ def test_nothing_to_draw_draws_nothing(report: dict[str, Any]) -> None:
 
 def test_without_noise_there_is_no_epsilon_to_draw(report: dict[str, Any]) -> None:
     assert against_epsilon([row for row in report["rows"] if row["epsilon"] is None], "test") == ""
+
+
+def test_each_kind_of_noise_has_its_own_line_and_each_kind_of_model_its_own_drawing(report: dict[str, Any]) -> None:
+    rows = [row for row in report["rows"] if row["arm"] in ("federated", "pooled")]
+    shared = [row | {"noise": "distributed"} for row in rows if row["arm"] == "federated" and row["epsilon"]]
+    said = texts(against_epsilon([*rows, *shared], "test"))
+    assert [text for text in said if text.startswith("federated")] == [
+        "federated fedavg local",
+        "federated fedavg distributed",
+    ]
+    both = {**report, "rows": [*rows, *(row | {"model": "mlp"} for row in rows)]}
+    assert [caption.split(",")[1] for caption in plots(both) if "epsilon" in caption] == [" lstm", " mlp"]

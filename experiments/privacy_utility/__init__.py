@@ -1,0 +1,1 @@
+"""What a given epsilon costs, by kind of model and by whose noise it is."""
