@@ -29,6 +29,7 @@ from server.app import Conducted, Order, conduct
 
 STUDY = "lifetime_budget"
 LIMIT = 16.0  # of a number in a masked update
+SUM_LIMIT = 4096.0  # of one in a masked sum of clipped gradients and its noise: more than an institution's companies
 PLAIN = "flwr.serverapp.strategy.FedAvg"
 NOISY = "flwr.serverapp.strategy.FedAdam"  # DP-FedSGD: a noisy gradient a round, Adam at the platform
 
@@ -95,11 +96,11 @@ class Consortium:
 
     def task(self, vintage: Windows, names: list[str], *, run: str, epsilon: float | None, rounds: int) -> Task:
         """What a retrain asks of every institution."""
-        terms, local = None, self.recipe.plain
+        terms, local, is_summed = None, self.recipe.plain, False
         if epsilon is not None and self.budget is not None:
             held = self.budget
             terms = PrivacyTerms(epsilon, self.delta, held.clip, held.sample_rate, 1, rounds, noise=held.noise)
-            local = LocalSettings("sgd", lr=1.0, steps=1)
+            local, is_summed = LocalSettings("sgd", lr=1.0, steps=1), held.noise == "distributed"
         return Task(
             run=run,
             model=self.recipe.model.resolved(vintage.features),
@@ -109,7 +110,7 @@ class Consortium:
             local=local,
             privacy=terms,
             metrics="none",
-            masking=Masking((tuple(names),), LIMIT),
+            masking=Masking((tuple(names),), SUM_LIMIT if is_summed else LIMIT),
         )
 
     def nodes(self, place: Workplace) -> list[NodeConfig]:
