@@ -20,11 +20,11 @@ class Budget:
 
     lifetime: float = 8.0
     retrains: int = 12
-    first_rounds: int = 60
-    later_rounds: int = 30
+    first_rounds: int = 80
+    later_rounds: int = 8
     sample_rate: float = 1.0
-    clip: float = 1.0
-    eta: float = 0.02
+    clip: float = 3.0
+    eta: float = 0.05
     noise: Literal["local", "distributed"] = "distributed"
 
     @property

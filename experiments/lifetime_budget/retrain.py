@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,113 +21,101 @@ from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import Masking, PrivacyTerms, Task
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import LocalSettings, evaluate
-from fedcredit.privacy.ceilings import Ceilings
-from fedcredit.privacy.ledger import Ledger
-from server.app import Conducted, Order, conduct
+from server.app import Conducted, Order, conduct, initial_arrays
 
 STUDY = "lifetime_budget"
+MODEL = ModelSettings("logistic")
+PUBLIC_RATE = 0.08  # of default within a year: a figure that supervisors publish, so it costs no company anything
+GRADIENT = LocalSettings("sgd", lr=1.0, steps=1, batch_size=1_000_000)  # FedSGD: one gradient of all rows a round
+ADAM = {"_target_": "flwr.serverapp.strategy.FedAdam", "eta_l": 1.0, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3}
 LIMIT = 16.0  # of a number in a masked update
 SUM_LIMIT = 4096.0  # of one in a masked sum of clipped gradients and its noise: more than an institution's companies
-PLAIN = "flwr.serverapp.strategy.FedAvg"
-NOISY = "flwr.serverapp.strategy.FedAdam"  # DP-FedSGD: a noisy gradient a round, Adam at the platform
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained: the same kind with noise and without, each by its own way of training.
-
-    first_rounds, later_rounds: without noise; under privacy the budget says how many.
-    """
-
-    model: ModelSettings = field(default_factory=lambda: ModelSettings("mlp", hidden=16))
-    plain: LocalSettings = field(default_factory=lambda: LocalSettings("adam", lr=3e-3, batch_size=128))
-    first_rounds: int = 20
-    later_rounds: int = 10
 
 
 @dataclass(frozen=True)
 class Consortium:
-    """Institutions that hold their rows, ledgers and ceilings under `folder`; `place(quarter)` is one vintage of them.
+    """Institutions whose ledgers and ceilings lie under `folder` and outlive every retrain.
 
-    budget None trains without privacy; nobody has a ceiling then.
+    is_private False trains on the same schedule without clip and noise; nobody has a ceiling then.
     """
 
     folder: Path
-    recipe: Recipe
-    budget: Budget | None
+    budget: Budget
     delta: float
     seed: int
+    is_private: bool = True
 
-    def place(self, vintage: Windows, quarter: int) -> Workplace:
+    def retrain(
+        self, vintage: Windows, quarter: int, *, epsilon: float, rounds: int, before: Arrays | None
+    ) -> Conducted:
+        """Train on a vintage, from the arrays before or from those that know the public rate only.
+
+        Raises:
+            FederationError: too few institutions take part; `error-budget` where their ledgers refuse.
+        """
+        torch.set_num_threads(1)
+        place = self._place(vintage, quarter)
+        names = place.institutions
+        task = self._task(vintage, names, run=f"retrain-{quarter + 1}", epsilon=epsilon, rounds=rounds)
+        order = Order(
+            task,
+            RoundPlan(rounds=rounds, quorum=len(names) // 2 + 1),
+            ADAM | {"eta": self.budget.eta},
+            self.folder / "checkpoints" / task.run,
+            place.roster,
+            fresh(task) if before is None else before,
+        )
+        return conduct(InProcessGrid(client_app, self._nodes(place)), order)
+
+    def ledger(self, number: int) -> Path:
+        """Where the ledger of the n-th institution is, whatever the vintage."""
+        return self.folder / "ledgers" / f"{number}.sqlite"
+
+    def _place(self, vintage: Windows, quarter: int) -> Workplace:
         """The rows to train on, laid out for each institution."""
-        folder = self.folder / "vintages" / f"q{quarter:+d}"
+        folder = self.folder / "vintages" / str(quarter)
         if not (folder / "facts.json").exists():
-            definition = "90 or more days past due within 12 months"
+            definition = "90 or more days past due at any bank within 12 months"
             Workplace.build(folder, vintage.part("train"), label_definition=definition, is_public=False, run=STUDY)
         return Workplace(folder)
 
-    def ledger(self, number: int) -> Path:
-        """Where the n-th institution's ledger is, whatever the vintage."""
-        return self.folder / "ledgers" / f"{number}.sqlite"
-
-    def ledgers(self) -> list[Ledger]:
-        """Those that there are."""
-        return [Ledger(path) for path in sorted((self.folder / "ledgers").glob("*.sqlite"))]
-
-    def retrain(
-        self, vintage: Windows, quarter: int, *, epsilon: float | None, rounds: int, before: Arrays | None
-    ) -> Conducted:
-        """Train on a vintage, from the arrays before or from a fresh model.
-
-        Raises:
-            FederationError: no institution takes part; `error-budget` where their ledgers refuse.
-        """
-        torch.set_num_threads(1)
-        place = self.place(vintage, quarter)
-        task = self.task(vintage, place.institutions, run=f"q{quarter:+d}".replace("+", ""), epsilon=epsilon, rounds=rounds)
-        eta = self.budget.eta if self.budget else 0.0
-        noisy: Mapping[str, Any] = {"_target_": NOISY, "eta": eta, "eta_l": 1.0, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3}
-        plan = RoundPlan(rounds=rounds, quorum=len(place.institutions) // 2 + 1)
-        strategy = noisy if epsilon is not None else {"_target_": PLAIN}
-        order = Order(task, plan, strategy, self.folder / "checkpoints" / task.run, place.roster, before)
-        return conduct(InProcessGrid(client_app, self.nodes(place)), order)
-
-    def task(self, vintage: Windows, names: list[str], *, run: str, epsilon: float | None, rounds: int) -> Task:
-        """What a retrain asks of every institution."""
-        terms, local, is_summed = None, self.recipe.plain, False
-        if epsilon is not None and self.budget is not None:
-            held = self.budget
-            terms = PrivacyTerms(epsilon, self.delta, held.clip, held.sample_rate, 1, rounds, noise=held.noise)
-            local, is_summed = LocalSettings("sgd", lr=1.0, steps=1), held.noise == "distributed"
+    def _task(self, vintage: Windows, names: list[str], *, run: str, epsilon: float, rounds: int) -> Task:
+        held = self.budget
+        terms = PrivacyTerms(epsilon, self.delta, held.clip, held.sample_rate, 1, rounds, noise=held.noise)
+        is_summed = self.is_private and held.noise == "distributed"
         return Task(
             run=run,
-            model=self.recipe.model.resolved(vintage.features),
+            model=MODEL,
             features=vintage.features,
             time=vintage.x.shape[1],
             seed=self.seed,
-            local=local,
-            privacy=terms,
+            local=GRADIENT,
+            privacy=terms if self.is_private else None,
             metrics="none",
             masking=Masking((tuple(names),), SUM_LIMIT if is_summed else LIMIT),
         )
 
-    def nodes(self, place: Workplace) -> list[NodeConfig]:
-        """What the operators set: under privacy a ceiling and a ledger that outlives every run, else open rows."""
-        (self.folder / "ledgers").mkdir(parents=True, exist_ok=True)
-        own: dict[str, str | bool] = {"open-rows": True, "exact-metrics": True}
-        if self.budget is not None:
-            ceilings = self.folder / "ceilings.yaml"
-            ceilings.write_text(f"lifetime_epsilon: {self.budget.lifetime}\n")
-            own = {"ceilings": str(ceilings), "one-machine": False}
-        state = self.folder / "state"
-        found = []
-        for number, name in enumerate(place.institutions):
-            facts = place.node_config(name, state=state) | own
-            found.append(facts | {"ledger": str(self.ledger(number))})
-        return found
+    def _nodes(self, place: Workplace) -> list[NodeConfig]:
+        """What the operators set: a ceiling and a ledger of their own; or that their rows are open."""
+        ceilings = self.folder / "ceilings.yaml"
+        ceilings.write_text(f"lifetime_epsilon: {self.budget.lifetime}\n")
+        (self.folder / "ledgers").mkdir(exist_ok=True)
+        own: NodeConfig = {"ceilings": str(ceilings), "one-machine": False} if self.is_private else {"open-rows": True}
+        return [
+            place.node_config(name, state=self.folder / "state") | own | {"ledger": str(self.ledger(number))}
+            for number, name in enumerate(place.institutions)
+        ]
 
-    def score(self, arrays: Arrays, rows: Windows) -> NDArray[np.float64]:
-        """Probabilities of default."""
-        model = build(self.recipe.model, features=rows.features, time=rows.x.shape[1], seed=self.seed)
-        personal.load_shared(model, arrays, share="all")
-        return evaluate(model, torch.from_numpy(rows.x))
+
+def fresh(task: Task) -> Arrays:
+    """A model that knows nothing but PUBLIC_RATE: without it, much of a first budget would go into one constant."""
+    arrays = {name: np.zeros_like(value) for name, value in initial_arrays(task).items()}
+    arrays["head.bias"][:] = math.log(PUBLIC_RATE / (1 - PUBLIC_RATE))
+    return arrays
+
+
+def score(arrays: Arrays, rows: Windows) -> NDArray[np.float64]:
+    """Probabilities of default (n,)."""
+    model = build(MODEL, features=rows.features, time=rows.x.shape[1], seed=0)
+    personal.load_shared(model, arrays, share="all")
+    return evaluate(model, torch.from_numpy(rows.x))
