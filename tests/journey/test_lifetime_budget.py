@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from experiments.lifetime_budget.judge import judge
 from experiments.lifetime_budget.lives import Life, live
 from experiments.lifetime_budget.plan import Budget, epsilons
 from experiments.lifetime_budget.vintages import Setting, vintages
+from fedcredit.__main__ import main
 from fedcredit.data.windows import Windows
+from fedcredit.errors import BudgetSpent
+from fedcredit.privacy.ceilings import Ceilings
 from fedcredit.privacy.history import charged
-from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import joint_epsilon
 
 BUDGET = Budget(first_rounds=3, later_rounds=2)
@@ -67,6 +71,25 @@ def test_the_thirteenth_retrain_is_refused_before_a_row_is_touched(life: tuple[L
 
 
 @pytest.mark.slow
+def test_after_the_refusal_an_institutions_own_ledger_says_what_is_left_and_nothing_fits(
+    life: tuple[Life, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = life
+    files = ["--ledger", str(folder / "ledgers" / "0.sqlite"), "--ceilings", str(folder / "ceilings.yaml")]
+    main(["node", "ledger", *files, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["verified"]
+    assert 0 <= said["populations"][0]["left"] < 0.1
+    assert said["populations"][0]["next_run"]["fits"] == 0
+    ledger = Ledger(folder / "ledgers" / "0.sqlite", Ceilings(lifetime_epsilon=8.0))
+    last = ledger.entries()[-1]
+    account = Account("retrain-13", last.study, last.dataset, (last.population,), last.delta)
+    with pytest.raises(BudgetSpent, match="lifetime of the companies") as told:
+        ledger.plan(account, [last.spends.times(2)])
+    assert told.value.exit_code == 3
+
+
+@pytest.mark.slow
 def test_after_the_refusal_the_last_model_stays_in_service(life: tuple[Life, Path]) -> None:
     lived, _ = life
     assert lived.in_service(12) is lived.in_service(11) is lived.models[-1]
@@ -92,7 +115,7 @@ def test_a_life_that_was_lived_is_read_and_not_charged_again(life: tuple[Life, P
     assert again.refused == lived.refused
     kept = load_file(folder / "model-12.safetensors")
     assert all(np.array_equal(kept[name], value) for name, value in again.models[-1].items())
-    assert json.loads((folder / "refused.json").read_text())["platform"] == lived.refused.platform  # type: ignore[union-attr]
+    assert json.loads((folder / "refused.json").read_text()) == asdict(lived.refused)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
