@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clients.institution import Institution
 from fedcredit.errors import BudgetSpent, PolicyRefused
+from fedcredit.federation.masked import COMPANIES_IN_SUM
 from fedcredit.federation.messages import PrivacyTerms, Task
 from fedcredit.models.train import fit
 from fedcredit.privacy.accounting import Step, delta_for, solve_noise
@@ -116,9 +117,10 @@ def noisy_sum(
     most = reach(
         weight * here.companies, noise_multiplier=noise, clip=terms.clip, scale=scale, dimension=size, crowd=crowd
     )
-    if task.masking.limit < most:
-        found, hint = f"{task.masking.limit:g}", "a refused sum would tell of an update with a share of the noise only"
-        raise PolicyRefused("task.masking.limit", found=found, expected=f"at least {most:.4g} here", hint=hint)
+    if terms.clip * COMPANIES_IN_SUM < most:
+        hint = "a refused sum would tell of an update with a share of the noise only"
+        found = f"sums of up to {COMPANIES_IN_SUM} clips"
+        raise PolicyRefused("privacy.noise", found=found, expected=f"at least {most / terms.clip:.4g} here", hint=hint)
     _charge(here, task, terms=terms, noise=noise, number=number)
     random = Stream()
     total, _ = clipped_sum(

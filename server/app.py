@@ -31,7 +31,8 @@ logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every 
 class Order:
     """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy.
 
-    roster: the file of the institutions' identities, for a task with masking.
+    roster: the file of the institutions' identities, for a task with masking. initial: the arrays to start from, such
+    as those of the model in service; else those of a fresh model.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Order:
     strategy: Mapping[str, Any]
     checkpoints: Path | None = None
     roster: Path | None = None
+    initial: Arrays | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None]
     state = run_rounds(
         grid,
         strategy_of(order.strategy),
-        initial_arrays(task),
+        initial_arrays(task) if order.initial is None else _fitting(order.initial, task),
         task=task,
         plan=plan,
         members=members,
@@ -97,6 +99,14 @@ def initial_arrays(task: Task) -> Arrays:
     """The shared arrays of a fresh model; every institution can make the same from the task."""
     model = build(task.model, features=task.features, time=task.time, seed=task.seed)
     return {name: value.numpy().copy() for name, value in personal.shared(model, share=task.share).items()}
+
+
+def _fitting(arrays: Arrays, task: Task) -> Arrays:
+    """The arrays in the task's order, if they are those of its model."""
+    wanted = initial_arrays(task)
+    if {n: a.shape for n, a in arrays.items()} != {n: a.shape for n, a in wanted.items()}:
+        raise ConfigError("order.initial", found="arrays of another model", expected="those that the task's model has")
+    return {name: arrays[name].astype(value.dtype, copy=True) for name, value in wanted.items()}
 
 
 def app_for(order: Order, outbox: list[Conducted], on_round: Callable[[RoundRecord], None]) -> ServerApp:

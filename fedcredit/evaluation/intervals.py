@@ -74,24 +74,19 @@ def auc_draws(y: ArrayLike, scores: ArrayLike, *, company: ArrayLike, rng: Gener
     score = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if outcome.mean() > 0.5:  # the same AUC, with the work on the rarer class
         outcome, score = ~outcome, -score
-    ladders = [_Ladder.of(row[outcome], among=row[~outcome]) for row in score]
+    ladders = [Ladder.of(row[outcome], among=row[~outcome]) for row in score]
     result = np.empty((len(score), draws))
     done = 0
     for weights in company_weights(y, company, rng=rng, draws=draws):
         positive, negative = weights[outcome], weights[~outcome]
         now = slice(done, done + weights.shape[1])
-        pairs = positive.sum(axis=0, dtype=np.float64) * negative.sum(axis=0, dtype=np.float64)
         for model, ladder in enumerate(ladders):
-            below = np.zeros((len(ladder.starts) + 1, weights.shape[1]), dtype=np.float32)
-            np.cumsum(np.add.reduceat(negative[ladder.order], ladder.starts, axis=0), axis=0, out=below[1:])
-            won = np.einsum("rd,rd->d", positive, below[ladder.left] + below[ladder.right], dtype=np.float64)
-            # A draw without a pair, possible where bad companies hold all the rows of a class, tells nothing.
-            result[model, now] = np.divide(won / 2, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+            result[model, now] = ladder.auc(positive, negative)
         done = now.stop
     return result
 
 
-class _Ladder(NamedTuple):
+class Ladder(NamedTuple):
     """The negatives by score, cut into steps at the positives: each positive's steps below, and below or level."""
 
     order: NDArray[np.intp]
@@ -100,12 +95,21 @@ class _Ladder(NamedTuple):
     right: NDArray[np.intp]
 
     @classmethod
-    def of(cls, positives: Floats, *, among: Floats) -> _Ladder:
+    def of(cls, positives: Floats, *, among: Floats) -> Ladder:
         order = np.argsort(among)
         left, right = (np.searchsorted(among[order], positives, side) for side in ("left", "right"))
         cuts = np.unique(np.concatenate([[0], left, right]))
         starts = cuts[cuts < len(among)]
         return cls(order, starts, np.searchsorted(starts, left), np.searchsorted(starts, right))
+
+    def auc(self, positive: NDArray[np.float32], negative: NDArray[np.float32]) -> Floats:
+        """AUC in each draw (draws,), from how often each positive and each negative is drawn, (rows, draws)."""
+        pairs = positive.sum(axis=0, dtype=np.float64) * negative.sum(axis=0, dtype=np.float64)
+        below = np.zeros((len(self.starts) + 1, negative.shape[1]), dtype=np.float32)
+        np.cumsum(np.add.reduceat(negative[self.order], self.starts, axis=0), axis=0, out=below[1:])
+        won = np.einsum("rd,rd->d", positive, below[self.left] + below[self.right], dtype=np.float64)
+        # A draw without a pair, possible where bad companies hold all the rows of a class, tells nothing.
+        return np.divide(won / 2, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def seed_weights(seeds: int, *, rng: Generator, draws: int = DRAWS) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedcredit.errors import ConfigError
 from fedcredit.privacy.accounting import solve_noise
-from fedcredit.privacy.discrete import DRAW_ERROR, Uniform, discrete_gaussian
+from fedcredit.privacy.discrete import DRAW_ERROR, LARGEST_SIGMA, Uniform, discrete_gaussian
 
 # Share of epsilon and of delta that is kept back for what whole numbers cost.
 SPARED = 1e-4
@@ -114,7 +114,8 @@ def solve_shared_noise(terms: Sought, *, dimension: int, clip: float, scale: flo
     of delta; factors within exp(+-d) of each draw cost 2 d of epsilon.
 
     Raises:
-        ConfigError: the grid is too coarse, or there are too many entries and steps, for what is spared.
+        ConfigError: the grid is too coarse, or there are too many entries and steps, for what is spared; or the grid is
+            so fine that an institution's share would have more steps than can be drawn.
     """
     epsilon, delta = terms.epsilon * (1 - SPARED), terms.delta * (1 - SPARED)
     noise = solve_noise(epsilon, delta=delta, sample_rate=terms.sample_rate, steps=terms.steps)
@@ -125,4 +126,7 @@ def solve_shared_noise(terms: Sought, *, dimension: int, clip: float, scale: flo
     if by_draws > terms.epsilon - epsilon or by_rounding > terms.delta - delta:
         hint = "a smaller masking limit makes the grid finer; fewer rounds or weights need less of it"
         raise ConfigError("privacy.noise", found="a grid too coarse for the noise", expected="a finer one", hint=hint)
+    if sigma / math.sqrt(crowd.honest) > LARGEST_SIGMA:  # told here, before a round is charged for nothing
+        hint = "a larger masking limit makes the grid coarser; it has to hold a sum of clipped gradients anyway"
+        raise ConfigError("privacy.noise", found="a grid too fine for the noise", expected="a coarser one", hint=hint)
     return noise

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fedcredit.federation.messages import PrivacyTerms, Task
+from fedcredit.federation.messages import Masking, PrivacyTerms, Task
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.accounting import solve_noise
 from server.app import initial_arrays
 from tests.conftest import Nodes
-from tests.federation.test_masked import masked_task, run
+from tests.federation.conftest import make_task
+from tests.federation.test_masked import NAMES, masked
 
 MakeNodes = Callable[..., Nodes]
 CAP = 112  # of the banks' 60 to 140 training companies: 60, 80, 100, 112 and 112 count
@@ -25,12 +26,15 @@ CAP = 112  # of the banks' 60 to 140 training companies: 60, 80, 100, 112 and 11
 
 def distributed_task(*, epsilon: float, clip: float, model: ModelSettings) -> Task:
     terms = PrivacyTerms(epsilon, 1e-5, clip, sample_rate=1.0, steps=1, rounds=1, noise="distributed")
-    return masked_task(privacy=terms, metrics="none", model=model, local=LocalSettings("sgd", lr=1.0, steps=1))
+    masking = Masking((NAMES[:5],), limit=16.0)
+    return make_task(
+        masking=masking, privacy=terms, metrics="none", model=model, local=LocalSettings("sgd", lr=1.0, steps=1)
+    )
 
 
 def moved_by(banks: Nodes, folder: Path, task: Task) -> NDArray[np.float64]:
     """What one round of FedAvg added to the model."""
-    conducted = run(banks, folder, task, rounds=1)
+    conducted = masked(banks, folder, task=task, plan={"rounds": 1})
     before = initial_arrays(task)
     return np.concatenate([(conducted.state.arrays[name] - before[name]).ravel() for name in before])
 

@@ -63,10 +63,13 @@ def identities(banks: Nodes, folder: Path) -> Path:
     return folder / "roster.json"
 
 
-def masked(banks: Nodes, folder: Path, *, served: ClientApp | None = None, **settings: Any) -> Conducted:
+def masked(
+    banks: Nodes, folder: Path, *, served: ClientApp | None = None, task: Task | None = None, **settings: Any
+) -> Conducted:
     plan = {"rounds": 2, "quorum": 4} | settings.pop("plan", {})
     groups = settings.pop("groups", (NAMES[: len(banks.configs)],))
-    order = make_order(make_task(masking=Masking(groups, settings.pop("limit", 16.0)), **settings), **plan)
+    limit = settings.pop("limit", 16.0)
+    order = make_order(task or make_task(masking=Masking(groups, limit), **settings), **plan)
     roster = identities(banks, folder)
     return conduct(InProcessGrid(served or app, banks.configs), dataclasses.replace(order, roster=roster))
 

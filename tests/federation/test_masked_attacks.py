@@ -141,11 +141,12 @@ def test_survivors_under_a_task_of_more_dropouts_get_no_signature(nodes: MakeNod
 
 
 def test_a_limit_that_would_tell_of_an_update_with_a_share_of_the_noise_is_refused_before_the_charge(
-    nodes: MakeNodes, tmp_path: Path
+    nodes: MakeNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("clients.training.COMPANIES_IN_SUM", 16)  # as of an institution with many more companies
     banks = nodes(5)
     terms = dataclasses.replace(TERMS, noise="distributed")
-    task = masked_task(5, privacy=terms, local=SGD, metrics="none", limit=64.0)
+    task = masked_task(5, privacy=terms, local=SGD, metrics="none")
     platform = LyingPlatform(banks, task, roster=identities(banks, tmp_path))
     with pytest.raises(Refused, match=r"^error-refused$"):
         platform.sum()

@@ -45,9 +45,11 @@ def test_a_discrete_gaussian_is_a_rounded_one_but_for_the_stated_error(sigma: fl
     assert 0.2 * ROUNDED_ERROR < apart * sigma**2 < ROUNDED_ERROR
 
 
-def test_what_whole_numbers_cost_is_kept_back_and_a_coarse_grid_is_refused() -> None:
+def test_what_whole_numbers_cost_is_kept_back_and_a_grid_too_coarse_or_fine_is_refused() -> None:
     sought = Sought(epsilon=3.0, delta=1e-5, sample_rate=0.5, steps=40)
     noise = solve_shared_noise(sought, dimension=2000, clip=1.0, scale=2.0**40, crowd=Crowd.of(5))
     assert 2.99 < epsilon_spent([Step(noise, 0.5, 40)], delta=1e-5) < 3.0
     with pytest.raises(ConfigError, match="a grid too coarse"):
         solve_shared_noise(sought, dimension=2000, clip=1.0, scale=2.0**10, crowd=Crowd.of(5))
+    with pytest.raises(ConfigError, match="a grid too fine"):  # before a round is charged that could not be noised
+        solve_shared_noise(sought, dimension=2000, clip=1.0, scale=2.0**50, crowd=Crowd.of(5))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from clients.app import app
+from fedcredit.errors import ConfigError
 from fedcredit.federation.checkpoint import RoundRecord
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.models.build import ModelSettings
@@ -41,3 +44,20 @@ def test_the_server_app_leaves_its_result_in_the_outbox(nodes: MakeNodes) -> Non
     server_app = app_for(make_order(rounds=1), outbox, lambda record: None)
     server_app(InProcessGrid(app, nodes(3).configs), context=None)
     assert [done.state.round for done in outbox] == [1]
+
+
+def test_an_order_may_start_from_the_model_in_service(nodes: MakeNodes) -> None:
+    grid = InProcessGrid(app, nodes(3).configs)
+    first = conduct(grid, make_order(make_task(run="first"), rounds=2)).state.arrays
+    more = conduct(grid, replace(make_order(make_task(run="more"), rounds=2), initial=first)).state.arrays
+    whole = conduct(grid, make_order(make_task(run="anew"), rounds=2)).state.arrays
+    for name, value in first.items():
+        np.testing.assert_array_equal(whole[name], value)  # the same two rounds from a fresh model
+        assert not np.array_equal(more[name], value)
+
+
+def test_the_arrays_of_another_model_are_no_start(nodes: MakeNodes) -> None:
+    task = make_task()
+    other = initial_arrays(make_task(model=ModelSettings("lstm", hidden=2)))
+    with pytest.raises(ConfigError, match=r"order\.initial: found arrays of another model"):
+        conduct(InProcessGrid(app, nodes(3).configs), replace(make_order(task), initial=other))
