@@ -19,6 +19,8 @@ from fedcredit.federation.arrays import decode
 from fedcredit.federation.cohort import Member
 from fedcredit.federation.messages import (
     ARRAYS,
+    CONFIG,
+    DESCRIBE,
     EVALUATE,
     KEYS,
     MASKED,
@@ -109,6 +111,8 @@ def test_a_sum_smaller_than_the_institutions_own_least_is_refused(nodes: MakeNod
         platform.sum()
     with pytest.raises(Refused, match="error-refused"):
         updates_in_the_clear(banks, masked_task(5))
+    described = platform.send("bank-1", DESCRIBE, task=dataclasses.replace(platform.task, masking=None))
+    assert described.content[CONFIG]["rows"] == 64  # of 80
     assert LyingPlatform(banks, masked_task(5, run="five"), roster=roster).sum().counts["weight"] > 0
 
 
