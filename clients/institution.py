@@ -118,9 +118,13 @@ class Institution:
         return int(self.validation.y.sum())
 
     def sizes(self, task: Task) -> tuple[int, int]:
-        """Companies and rows that it trains on; under masks the power of two below each, since weights are masked."""
+        """Companies and rows that it trains on; under masks the power of two below each, since weights are masked.
+
+        So it is for any task where the operator lets nothing leave but masked sums.
+        """
         companies, rows = self.companies, len(self.train)
-        return (companies, rows) if task.masking is None else (size_class(companies), size_class(rows))
+        is_open = task.masking is None and self.ceilings.least_sum is None
+        return (companies, rows) if is_open else (size_class(companies), size_class(rows))
 
     def group_of(self, task: Task) -> tuple[str, ...]:
         """The institutions in the task's masked sum with this one; nobody where there is none."""

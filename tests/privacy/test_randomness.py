@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import random
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from fedcredit.privacy import randomness
+from fedcredit.privacy.accounting import Step, epsilon_spent
+from fedcredit.privacy.companies import Companies
 from fedcredit.privacy.randomness import PIECE_BYTES, Stream
 
 FALSE_ALARM = 1e-7
@@ -99,3 +103,23 @@ def test_normals_are_normal_and_both_of_a_pair_independent() -> None:
         assert stats.pearsonr(one, other).pvalue > FALSE_ALARM
     beyond = int((np.abs(drawn) > 3.5).sum())
     assert stats.binomtest(beyond, 200_000, 2 * stats.norm.sf(3.5)).pvalue > FALSE_ALARM
+
+
+def test_the_server_that_knows_the_batch() -> None:
+    """It knows every seed of a study and replays them all: whom it takes to be in a batch is in as often as anybody.
+
+    That is what the accountant counts on; a batch that it knew would cost as much as taking every company.
+    """
+    companies, n = Companies(np.arange(4000).astype(str)), 4000
+
+    def replayed() -> set[int]:
+        torch.manual_seed(5)
+        np.random.seed(5)  # noqa: NPY002 - the global generator is what a seed could reach
+        random.seed(5)
+        return set(companies.draw(0.25, random=Stream()).tolist())
+
+    guess, batch = replayed(), replayed()
+    hits = len(guess & batch)
+    assert stats.binomtest(hits, len(guess), len(batch) / n).pvalue > FALSE_ALARM
+    known, secret = (Step(1.0, rate, 50) for rate in (1.0, 0.25))
+    assert epsilon_spent([known], delta=1e-5) > 3 * epsilon_spent([secret], delta=1e-5)
