@@ -6,49 +6,47 @@ the egress gate. An exception leaves as a code; its text stays in the institutio
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import math
 from collections.abc import Callable
 
-import numpy as np
-import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from torch import Tensor, nn
+from torch import nn
 
 from clients import masks
-from clients.egress import outside, outsides, pass_reply, refusal
-from clients.institution import Institution, Rows, institution_of
+from clients.egress import pass_reply, refusal
+from clients.institution import Rows, institution_of
+from clients.opening import (
+    open_task,
+    outside_masked,
+    outside_plain,
+    proximal_mu,
+    receive,
+    refuse_in_the_clear,
+    size_of,
+)
 from clients.training import batch_order, train_plainly, train_private
-from fedcredit.data.governance.gate import Block, six_digits
-from fedcredit.data.governance.levels import refuse_plain
+from fedcredit.data.governance.gate import six_digits
 from fedcredit.data.governance.masking import LOGS
-from fedcredit.errors import ConfigError, FedCreditError, PolicyRefused, TableError
+from fedcredit.errors import FedCreditError, PolicyRefused
 from fedcredit.evaluation.counts import score_counts
 from fedcredit.federation import personal
-from fedcredit.federation.arrays import decode, encode, record_of
-from fedcredit.federation.masked import Layout
+from fedcredit.federation.arrays import encode, record_of
 from fedcredit.federation.messages import (
     ARRAYS,
     CONFIG,
-    EVALUATE,
     EXAMPLES,
-    MASKED,
-    MAX_ROUND,
     METRICS,
     SCORE_BINS,
     TRAIN,
-    WORDS,
     Task,
 )
-from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.mechanism import run_epsilon
 from fedcredit.privacy.secagg import ClientSession
 
-MAX_MU = 1e6
 MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
 LOGS.install()
 log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ def coded(handler: Handler) -> Handler:
         try:
             reply = handler(message, context)
             task = Task.from_config(message.content[CONFIG])
-            arrays = _outside(task) if kind == TRAIN else _outside_masked(task, institution_of(context), kind)
+            arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, institution_of(context), kind)
             return pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
         except FedCreditError as fault:
             log.warning("%s refused: %s", kind, fault)
@@ -98,19 +96,19 @@ def describe(message: Message, context: Context) -> Message:
 @coded
 def train(message: Message, context: Context) -> Message:
     """Score the incoming model on the institution's validation rows, train it on the others, send the update."""
-    here, task, number = _open(message, context)
-    _refuse_in_the_clear(task)
-    model = _receive(message, task, here=here)
+    here, task, number = open_task(message, context)
+    refuse_in_the_clear(task)
+    model = receive(message, task, here=here)
     metrics: dict[str, int | float | list[int]] = {}
     if task.metrics == "exact" and number > 1 and len(here.validation):
         metrics |= _counts(model, here.validation)
     if task.privacy is None:
-        loss = train_plainly(model, here, task, number=number, proximal_mu=_proximal_mu(message))
+        loss = train_plainly(model, here, task, number=number, proximal_mu=proximal_mu(message))
         if math.isfinite(loss):
             metrics["loss"] = six_digits(min(loss, MAX_LOSS))
         metrics[EXAMPLES] = len(here.train)
     else:
-        if _proximal_mu(message):
+        if proximal_mu(message):
             raise PolicyRefused(
                 "proximal-mu", found="a proximal term, under privacy", expected="a strategy without one"
             )
@@ -125,11 +123,11 @@ def train(message: Message, context: Context) -> Message:
 @coded
 def train_masked(message: Message, context: Context) -> Message:
     """As `train`, but the update, its weight and the counts leave in one masked vector that only a sum can open."""
-    here, task, number = _open(message, context)
-    mu = _proximal_mu(message)
+    here, task, number = open_task(message, context)
+    mu = proximal_mu(message)
     if task.privacy is not None and mu:
         raise PolicyRefused("proximal-mu", found="a proximal term, under privacy", expected="a strategy without one")
-    return masks.upload(message, here, task, _receive(message, task, here=here), proximal_mu=mu, number=number)
+    return masks.upload(message, here, task, receive(message, task, here=here), proximal_mu=mu, number=number)
 
 
 @app.query("keys")
@@ -179,8 +177,8 @@ def unmask(message: Message, context: Context) -> Message:
 @coded
 def personalise(message: Message, context: Context) -> Message:
     """Fine-tune the final model on the institution's own rows and keep it here; nothing of it goes out."""
-    here, task, number = _open(message, context)
-    model = _receive(message, task, here=here)
+    here, task, number = open_task(message, context)
+    model = receive(message, task, here=here)
     personal.fine_tune(
         model, here.train.x, here.train.y, task=task, generator=batch_order(task, here.name, number=number)
     )
@@ -192,11 +190,11 @@ def personalise(message: Message, context: Context) -> Message:
 @coded
 def evaluate(message: Message, context: Context) -> Message:
     """Additive counts of validation scores by class; nothing where the task asks for no metrics."""
-    here, task, _ = _open(message, context)
-    _refuse_in_the_clear(task)
+    here, task, _ = open_task(message, context)
+    refuse_in_the_clear(task)
     metrics: dict[str, int | float | list[int]] = {EXAMPLES: 1}
     if task.metrics == "exact" and len(here.validation):
-        metrics |= _counts(_receive(message, task, here=here), here.validation)
+        metrics |= _counts(receive(message, task, here=here), here.validation)
     return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
 
 
@@ -204,107 +202,18 @@ def evaluate(message: Message, context: Context) -> Message:
 @coded
 def spent(message: Message, context: Context) -> Message:
     """Epsilon spent so far in this run at this institution, over all its rounds and attempts."""
-    here, task, _ = _open(message, context)
+    here, task, _ = open_task(message, context)
     delta = task.privacy.delta if task.privacy else 0.0
     history = here.ledger_of(task).history(here.account_of(task, delta=delta)) if task.privacy else []
     epsilon = six_digits(run_epsilon(history, delta=delta), upwards=True) if history else 0.0
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
 
 
-def _open(message: Message, context: Context) -> tuple[Institution, Task, int]:
-    torch.set_num_threads(1)
-    config = message.content[CONFIG]
-    if not isinstance(config, ConfigRecord):
-        raise TableError("message", found="no config record", expected="a task")
-    here, task = institution_of(context), Task.from_config(config)
-    if task.features != here.features:
-        raise TableError("task.features", found="another feature list", expected="the institution's own")
-    if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:
-        raise PolicyRefused("task.metrics", found="exact, under privacy", expected="none", hint="the operator decides")
-    if message.metadata.message_type in (TRAIN, MASKED) or (
-        message.metadata.message_type == EVALUATE and task.metrics == "exact"
-    ):
-        is_private = task.privacy is not None and task.metrics == "none"
-        refuse_plain(here.level, what="task", is_private=is_private, is_open=here.is_open)
-        here.ceilings.check_sum(len(here.group_of(task)))
-    here.bind(task)
-    return here, task, _round(config)
-
-
-def _refuse_in_the_clear(task: Task) -> None:
-    """Refuse to answer a task of masked sums by an update or by counts of this institution alone."""
-    if task.masking is not None:
-        hint = "under masks, updates and counts leave by train.masked only"
-        raise PolicyRefused("message", found="one in the clear, for a masked task", expected=MASKED, hint=hint)
-
-
-def _round(config: ConfigRecord) -> int:
-    number = config.get("server-round", 0)
-    if not isinstance(number, int) or not 0 <= number <= MAX_ROUND:
-        raise ConfigError("server-round", found="another value", expected=f"0 to {MAX_ROUND}")
-    return number
-
-
-def _receive(message: Message, task: Task, *, here: Institution) -> nn.Module:
-    """The task's model with the arrays that came in and, where heads stay at home, the institution's own head."""
-    model, initial = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
-    arrays = message.content[ARRAYS]
-    if not isinstance(arrays, ArrayRecord):
-        raise TableError("message", found="no arrays", expected="the global model")
-    if task.share == "body":
-        model.load_state_dict(initial)
-    personal.load_shared(model, {name: decode(array) for name, array in arrays.items()}, share=task.share)
-    number = _round(message.content[CONFIG])
-    personal.load_head(here.folder(task.run), model, share=task.share, before=number)
-    return model
-
-
-@functools.lru_cache(maxsize=8)
-def _resident(
-    settings: ModelSettings, *, features: tuple[str, ...], time: int, seed: int
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A model that all messages train in turn, and its initial weights; a process handles one message at a time.
-
-    Building a small model anew, or copying it, takes as long as several of its training steps.
-    """
-    model = build(settings, features=features, time=time, seed=seed)
-    return model, copy.deepcopy(model.state_dict())
-
-
-@functools.lru_cache(maxsize=8)
-def _outside(task: Task) -> dict[str, Block]:
-    """What the arrays of the task's model look like, all but their values."""
-    model, _ = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
-    return outsides(personal.shared(model, share=task.share))
-
-
-def _outside_masked(task: Task, here: Institution, kind: str) -> dict[str, Block]:
-    """What a masked vector looks like, all but its words; of other messages nothing."""
-    group = task.masking.group_of(here.name) if task.masking is not None and kind == MASKED else None
-    if group is None:
-        return {}
-    encoding = Layout.of(task, group, size=_size(task)).encoding
-    return {WORDS: outside(encode(np.zeros(encoding.length, dtype=encoding.dtype)))}
-
-
 def _masking(message: Message, context: Context, step: Callable[[ClientSession, bytes], bytes]) -> Message:
-    here, task, _ = _open(message, context)
-    return masks.answer(message, here, task, size=_size(task), step=step)
-
-
-def _size(task: Task) -> int:
-    """How many numbers of the task's model travel."""
-    model, _ = _resident(task.model, features=task.features, time=task.time, seed=task.seed)
-    return sum(value.numel() for value in personal.shared(model, share=task.share).values())
+    here, task, _ = open_task(message, context)
+    return masks.answer(message, here, task, size=size_of(task), step=step)
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:
     counts = score_counts(probabilities(model, rows.x), rows.y.numpy(), bins=SCORE_BINS)
     return {"validation-good": counts[0].tolist(), "validation-bad": counts[1].tolist()}
-
-
-def _proximal_mu(message: Message) -> float:
-    value = message.content[CONFIG].get("proximal-mu", 0.0)
-    if not isinstance(value, int | float) or not 0 <= value <= MAX_MU:
-        raise ConfigError("proximal-mu", found="another value", expected=f"0 to {MAX_MU:g}")
-    return float(value)

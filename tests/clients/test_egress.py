@@ -17,6 +17,7 @@ from clients import app as client
 from clients import egress
 from clients.app import app
 from clients.institution import institution_of
+from clients.opening import outside_plain
 from fedcredit.data.governance.contract import contracts, errors
 from fedcredit.data.windows import save
 from fedcredit.errors import EgressRefused, FedCreditError, TableError
@@ -200,7 +201,7 @@ def test_no_identifier_planted_in_a_real_reply_gets_out(nodes: MakeNodes) -> Non
     banks = nodes(1)
     task = make_task()
     reply = ask(banks, TRAIN, task)
-    here, arrays = institution_of(_context(banks)), client._outside(task)
+    here, arrays = institution_of(_context(banks)), outside_plain(task)
     egress.pass_reply(reply, to=reply, here=here, task=task, arrays=arrays)
     out = []
     for number, (what, _, dressed) in enumerate(planted(3_000, seed=21)):
@@ -259,7 +260,7 @@ def test_no_error_text_reaches_the_wire_or_the_log(
         def fail(*arguments: Any, fault: Exception = fault, **settings: Any) -> None:
             raise fault
 
-        monkeypatch.setattr(client, "_receive", fail)
+        monkeypatch.setattr(client, "receive", fail)
         caplog.clear()
         reply = ask(banks, TRAIN, make_task(), grid=grid)
         wires.add(code_of(reply))
@@ -329,7 +330,7 @@ def test_an_owner_may_raise_the_level_and_not_lower_it(nodes: MakeNodes) -> None
 def test_the_gate_takes_less_than_a_millisecond_of_a_round(nodes: MakeNodes) -> None:
     banks, task = nodes(1), make_task(model=ModelSettings("lstm", hidden=16))
     reply = ask(banks, TRAIN, task)
-    here, arrays = institution_of(_context(banks)), client._outside(task)
+    here, arrays = institution_of(_context(banks)), outside_plain(task)
     seconds = []
     for _ in range(200):
         started = time.perf_counter()
