@@ -11,6 +11,7 @@ import runpy
 import shlex
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -85,7 +86,7 @@ def test_a_command_that_a_page_names_exists_with_its_options_and_settings(page: 
         assert all(word.removeprefix("NAME=") in STUDIES for word in words[2:])
         return
     if words[0] == "python":
-        assert (ROOT / words[1]).exists()
+        assert find_spec(words[2]) is not None if words[1] == "-m" else (ROOT / words[1]).exists()
         return
     assert words[0] == "fedcredit"
     verb = groups()[words[1]].commands[words[2]]
