@@ -120,7 +120,9 @@ class MaskedCollector:
             one.ready = relay_confirmations(capsuled, self._ask(CONFIRM, one, capsuled.outbox))
         attempt, deals = one.dealt(number)
         # Who was away in the round before has dealt nothing for this one, and may be back.
-        absent = {name: said for name, said in one.ready.outbox.items() if name not in deals}
+        settled, names = one.settled
+        wanted = names if settled == number else one.ready.outbox.keys()
+        absent = {name: said for name, said in one.ready.outbox.items() if name in wanted and name not in deals}
         if absent:
             more = {"server-round": number, "attempt": attempt}
             deals |= self._ask(SHARES, one, absent, first=absent.keys() - one.confirmed, **more)
@@ -149,6 +151,7 @@ class MaskedCollector:
             ]
         )
         surviving = gather_uploads(started, uploads_of(replies, one.plan.encoding, self._faults))
+        one.settled = (cohort.round, surviving.survivors)
         agreed = gather_signatures(surviving, self._ask(SURVIVORS, one, surviving.outbox))
         unmasked = unmask(agreed, self._ask(UNMASK, one, agreed.outbox))
         for faults in (surviving.faults, agreed.faults, unmasked.faults):

@@ -39,6 +39,7 @@ class MaskedSum:
     confirmed: set[str] = field(default_factory=set)
     cohort: Cohort | None = None
     survivors: tuple[str, ...] = ()
+    settled: tuple[int, tuple[str, ...]] = (0, ())  # of a round, who was put up for signing: a retry is of the same
     _deals: tuple[int, dict[str, bytes]] = (0, {})
     _asked: dict[int, int] = field(default_factory=dict)
 

@@ -8,13 +8,17 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Context, Message, RecordDict
 
 from clients import masks
+from clients.institution import Institution, institution_of
+from fedcredit.errors import PolicyRefused
 from fedcredit.federation.arrays import decode
 from fedcredit.federation.cohort import Member
 from fedcredit.federation.messages import (
@@ -38,10 +42,10 @@ from fedcredit.privacy.secagg import ClientSession
 from fedcredit.privacy.weights import size_class, weight_units
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.roster import write_roster
-from tests.conftest import Nodes
+from tests.conftest import FEATURES, Nodes
 from tests.federation.conftest import make_task
 from tests.federation.lying import LyingPlatform, Refused, initial, nudged
-from tests.federation.test_masked import NAMES, SGD, TERMS, identities
+from tests.federation.test_masked import NAMES, SGD, TERMS, Watched, identities, masked, silent
 
 MakeNodes = Callable[..., Nodes]
 WHOLE = LocalSettings("sgd", lr=1.0, steps=1, batch_size=4096)
@@ -114,6 +118,40 @@ def test_a_sum_smaller_than_the_institutions_own_least_is_refused(nodes: MakeNod
     described = platform.send("bank-1", DESCRIBE, task=dataclasses.replace(platform.task, masking=None))
     assert described.content[CONFIG]["rows"] == 64  # of 80
     assert LyingPlatform(banks, masked_task(5, run="five"), roster=roster).sum().counts["weight"] > 0
+
+
+def test_a_retry_is_of_the_set_that_was_signed_also_when_others_are_back(nodes: MakeNodes, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def tamper(who: str, message: Message, reply: Message) -> Message:
+        kind = message.metadata.message_type
+        if kind == MASKED:
+            asked.append(int(message.content[CONFIG]["attempt"]))
+        is_lost = kind == UNMASK or (who, kind) == ("bank-2", MASKED)
+        return silent(who, kind)(who, message, reply) if is_lost and asked[-1] == 1 else reply
+
+    done = masked(nodes(6), tmp_path, served=Watched(tamper), plan={"rounds": 1})
+    assert done.state.history[0].institutions == [name for name in NAMES if name != "bank-2"]
+    assert asked[:11] == [1] * 6 + [2] * 5  # and then the final model is scored
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"features": FEATURES[:2]}])
+def test_two_first_tasks_of_one_run_at_once_leave_one(other: dict[str, Any], nodes: MakeNodes) -> None:
+    facts = dict(nodes(1).configs[0])
+    here = institution_of(Context(1, 1, node_config=facts, state=RecordDict(), run_config={}))
+    for number in range(20):
+        tasks = [make_task(run=f"run-{number}"), make_task(run=f"run-{number}", **other)] * 2
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            bound = list(pool.map(lambda task: _is_bound(here, task), tasks))
+        assert bound in ([True, False] * 2, [False, True] * 2)
+
+
+def _is_bound(here: Institution, task: Task) -> bool:
+    try:
+        here.bind(task)
+    except PolicyRefused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("run", ["masks.sqlite", "masks.sqlite-wal"])
