@@ -29,7 +29,7 @@ PUBLIC_RATE = 0.08  # of default within a year: a figure that supervisors publis
 GRADIENT = LocalSettings("sgd", lr=1.0, steps=1, batch_size=1_000_000)  # FedSGD: one gradient of all rows a round
 ADAM = {"_target_": "flwr.serverapp.strategy.FedAdam", "eta_l": 1.0, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3}
 LIMIT = 16.0  # of a number in a masked update
-SUM_LIMIT = 4096.0  # of one in a masked sum of clipped gradients and its noise: more than an institution's companies
+SUM_LIMIT = 16384.0  # of one in a masked sum of clipped gradients and its noise: clip times companies is below
 
 
 @dataclass(frozen=True)
