@@ -35,8 +35,8 @@ check: $(STAMP)  ## format, lint, types, import contracts, README blocks; under 
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_readme.py
 
-test: $(STAMP)  ## the quick tests
-	$(BIN)/pytest
+test: $(STAMP)  ## the quick tests, on two cores
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)  ## everything: slow suites and notebooks
 	$(BIN)/pytest -m "slow or not slow"
