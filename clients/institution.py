@@ -106,7 +106,13 @@ class Institution:
             raise ConfigError(
                 "node_config", found="no known-to", expected="a file, for this unit of privacy", hint=hint
             )
-        known = json.loads(self.known_to.read_text(encoding="utf-8"))
+        try:
+            known = json.loads(self.known_to.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            found, expected = type(fault).__name__, "a JSON object of whole numbers"
+            raise ConfigError("node_config, known-to", found=found, expected=expected) from None
+        if not isinstance(known, dict):
+            raise ConfigError("node_config, known-to", found="no object", expected="a JSON object of whole numbers")
         missing = sum(company not in known for company in set(self.train.company.tolist()))
         if missing:
             raise TableError(self.known_to.name, found=f"nothing of {missing} companies", expected="a number for each")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from experiments.charged import charge_of
 from experiments.folder import RunFolder, read_settings
+from experiments.trust import trust_mode
 from experiments.units import Unit, metrics_under_privacy, noise_of
 from fedcredit.data.windows import Windows, digest
 from fedcredit.errors import RunError
@@ -22,6 +23,11 @@ from fedcredit.settings import StudySettings
 from fedcredit.strict import build as build_strictly
 
 Facts = Mapping[Unit, Mapping[str, Any]]
+SEEN = {
+    "masked": "one masked sum of all updates a round",
+    "bucketed": "a masked sum of each bucket of institutions a round",
+    "open": "every institution's update",
+}
 NOT_CHARGED = (
     "Public or synthetic data: tuning and repeated runs are not charged to any ledger; what they spend is stated."
 )
@@ -183,6 +189,16 @@ def _sentences(settings: StudySettings, facts: Facts, *, folder: RunFolder, inst
                 f"Target epsilon {epsilon:g}: one federated run spent at most {max(runs):.3f} at each institution "
                 f"(unit: {settings.privacy.unit}, {noise} noise, PRV accountant over all its rounds)."
             )
+    seen = {
+        trust_mode(
+            settings,
+            settings.recipe_for("federated", is_private=unit.epsilon is not None, method=unit.method),
+            institutions=institutions - bool(unit.left_out),
+        )
+        for unit in facts
+        if unit.arm == "federated"
+    }
+    found += [f"The platform saw of the federated arm: {SEEN[mode]} (federation.trust_mode)." for mode in sorted(seen)]
     is_public = settings.data.name != "table"
     if private:
         charge = charge_of(folder, study=settings.study, is_public=is_public, institutions=institutions)

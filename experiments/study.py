@@ -29,6 +29,7 @@ from experiments.pool import read_predictions, run_units
 from experiments.rows import rows_of, table_of
 from experiments.story import Story
 from experiments.tracking import candidate, track, write_bundle
+from experiments.trust import trust_mode
 from experiments.units import Unit, units_of
 from experiments.workplace import Workplace
 from fedcredit.config import load
@@ -53,7 +54,9 @@ def run(settings: StudySettings) -> Report:
     units = units_of(settings, windows.institutions, has_incumbent="incumbent" in windows.about)
     for one in units:
         recipe = settings.recipe_for(one.arm, is_private=one.epsilon is not None, method=one.method)
-        strategy_of(recipe.strategy)  # a wrong argument is found now
+        strategy_of(recipe.strategy)  # a wrong argument is found now, and masks that cannot be
+        if one.arm == "federated":
+            trust_mode(settings, recipe, institutions=len(windows.institutions) - bool(one.left_out))
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     is_public = settings.data.name != "table"

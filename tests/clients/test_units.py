@@ -51,6 +51,11 @@ def test_the_unit_across_institutions_runs_and_needs_to_know_who_knows_whom(node
     task = make_task(privacy=terms(unit="company-across-institutions"), metrics="none", local=SGD)
     with pytest.raises(FederationError, match="error-config"):
         conduct(InProcessGrid(app, banks.configs), make_order(task, rounds=2))
+    for config in banks.configs:
+        (tmp_path / "odd.json").write_text("[1, 2")
+        config["known-to"] = str(tmp_path / "odd.json")
+    with pytest.raises(FederationError, match="error-config"):
+        conduct(InProcessGrid(app, banks.configs), make_order(task, rounds=2))
     for config, windows in zip(banks.configs, banks.windows, strict=True):
         path = tmp_path / f"{config['institution']}.known-to.json"
         path.write_text(json.dumps(dict.fromkeys(windows.company.tolist(), 2)))
