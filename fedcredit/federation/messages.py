@@ -130,7 +130,8 @@ class Task:
     """What one study asks of every institution; equal in all rounds, so it crosses as one JSON string and its digest.
 
     `share` names the arrays that travel: all of them, or the body only (each institution keeps its own head).
-    `personal` is the fine-tuning that an institution does for itself after the last round.
+    `personal` is the fine-tuning that an institution does for itself after the last round. `study` is the name under
+    which a consortium has allowed it.
 
     >>> task = Task(run="r1", model=ModelSettings(kind="logistic"), features=("debt",), time=1, seed=7)
     >>> Task.from_json(task.to_json()) == task
@@ -149,6 +150,7 @@ class Task:
     personal_mu: float = 0.0
     metrics: Literal["exact", "none"] = "exact"
     masking: Masking | None = None
+    study: str = ""
 
     def __post_init__(self) -> None:
         sizes = {
@@ -167,8 +169,9 @@ class Task:
         for local in (self.local, self.personal):
             if local is not None and max(local.epochs, local.steps or 0) > MAX_LOCAL_STEPS:
                 raise ConfigError("task.local", found="more steps or epochs", expected=f"at most {MAX_LOCAL_STEPS}")
-        if len(self.run) > MAX_RUN_NAME:
-            raise ConfigError("task.run", found=f"{len(self.run)} letters", expected=f"at most {MAX_RUN_NAME}")
+        for name, said in (("run", self.run), ("study", self.study)):
+            if len(said) > MAX_RUN_NAME:
+                raise ConfigError(f"task.{name}", found=f"{len(said)} letters", expected=f"at most {MAX_RUN_NAME}")
         if self.share == "body" and self.model.kind == "logistic":
             raise ConfigError(
                 "task.share",
