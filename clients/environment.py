@@ -1,0 +1,44 @@
+"""This machine becomes a short report: what a platform must know before it sends software, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+GIB = 1024**3
+ABSENT = "absent"
+
+
+def environment(folder: Path) -> Mapping[str, str | int | float]:
+    """Versions, processors, memory, free space of the disk that holds `folder`, and the clock; no name of the machine.
+
+    >>> sorted(environment(Path(".")))[:4]
+    ['clock_utc', 'cpus', 'disk_free_gib', 'fedcredit']
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        **{name: version_of(name) for name in ("fedcredit", "flwr", "torch")},
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1),
+        "disk_free_gib": round(free_bytes(folder) / GIB, 1),
+        "clock_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, read without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ABSENT
+
+
+def free_bytes(folder: Path) -> int:
+    """What this user may still write to the disk that holds the folder."""
+    return shutil.disk_usage(folder).free
