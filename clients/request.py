@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from pathlib import Path
-
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -15,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from clients.environment import environment
 from clients.home import NodeHome
 from fedcredit.errors import PolicyRefused
 from fedcredit.trust.keys import Identity, KeyFileRefused, require_private
@@ -33,7 +28,7 @@ def make_keys(home: NodeHome) -> None:
     home.officer_public.write_text(Identity.load(home.officer).public.to_bytes().hex() + "\n")
     if not home.flower.exists():
         key = ec.generate_private_key(ec.SECP384R1())  # the only kind that Flower's node authentication takes
-        write_key(home.flower, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        write_private(home.flower, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
 
 
 def flower_public(home: NodeHome) -> str:
@@ -50,16 +45,3 @@ def flower_public(home: NodeHome) -> str:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
         raise KeyFileRefused(home.flower.name, found="another key", expected="an ECDSA key on P-384, in OpenSSH format")
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-
-
-def write_key(path: Path, data: bytes) -> None:
-    """Write a key file of mode 0600, whole or not at all; it never replaces one."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    finally:
-        draft.unlink()
