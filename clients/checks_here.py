@@ -1,4 +1,4 @@
-"""What a node has on its own disk becomes check lines: keys, rows, levels, ledger, space, and a round on made-up rows."""
+"""What a node has on its own disk becomes check lines: keys, rows, levels, ledger, space, a round on made-up rows."""
 
 from __future__ import annotations
 

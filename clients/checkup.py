@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from clients.facts import NodeFacts, read_facts
 from clients.home import NodeHome
@@ -32,21 +33,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: the folder, and the operator's facts where they could be read."""
+    """What is checked, and when: the folder, and the operator's facts where they could be read."""
 
     home: NodeHome
     facts: NodeFacts | None
+    now: datetime
 
 
 Check = Callable[[Subject], Iterable[Line]]
 
 
-def checkup(home: NodeHome, checks: Sequence[tuple[str, Check]]) -> list[Line]:
+def checkup(home: NodeHome, checks: Sequence[tuple[str, Check]], *, now: datetime) -> list[Line]:
     """The lines of all checks; one that fails, or breaks, keeps no other from being made.
 
     An exception becomes a failed line with the error's own words and hint, or, for a fault of ours, its class.
     """
-    subject = Subject(home, None)
+    subject = Subject(home, None, now)
     lines = list(_lines("node.yaml", _facts_of, subject))
     if all(line.is_ok for line in lines):
         subject = replace(subject, facts=read_facts(home))

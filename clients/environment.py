@@ -5,38 +5,40 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fedcredit.trust.joining import Environment
+
 GIB = 1024**3
-ABSENT = "absent"
 
 
-def environment(folder: Path) -> Mapping[str, str | int | float]:
+def environment(folder: Path) -> Environment:
     """Versions, processors, memory, free space of the disk that holds `folder`, and the clock; no name of the machine.
 
-    >>> sorted(environment(Path(".")))[:4]
-    ['clock_utc', 'cpus', 'disk_free_gib', 'fedcredit']
+    >>> environment(Path(".")).cpus > 0
+    True
     """
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        **{name: version_of(name) for name in ("fedcredit", "flwr", "torch")},
-        "cpus": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1),
-        "disk_free_gib": round(free_bytes(folder) / GIB, 1),
-        "clock_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        fedcredit=version_of("fedcredit"),
+        flwr=version_of("flwr"),
+        torch=version_of("torch"),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1),
+        disk_free_gib=round(free_bytes(folder) / GIB, 1),
+        clock_utc=datetime.now(UTC),
+    )
 
 
 def version_of(package: str) -> str:
-    """The installed version of a package, read without importing it."""
+    """The installed version of a package, read without importing it; empty where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return ABSENT
+        return ""
 
 
 def free_bytes(folder: Path) -> int:

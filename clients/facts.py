@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,11 +11,12 @@ import yaml
 from clients.home import NodeHome
 from fedcredit.errors import ConfigError
 from fedcredit.strict import build
+from fedcredit.trust.files import write_whole
 
 MAX_FACTS_BYTES = 64 * 1024
 NodeConfig = dict[str, str | int | bool]
 
-# One line a key, `key: value` at the start of the line: `set_facts` replaces such lines and keeps the words around them.
+# One line a key, `key: value` from its first letter on: `set_facts` replaces such a line and keeps all others.
 TEMPLATE = """\
 # What the operator of this node set. Nothing here is sent; paths are relative to this folder.
 institution: {institution}
@@ -70,7 +70,8 @@ class NodeFacts:
     def node_config(self, home: NodeHome) -> NodeConfig:
         """What `clients.institution` reads: keys, ledger and state are always those of the folder.
 
-        >>> NodeFacts("bank-a").node_config(NodeHome(Path("/n")))["windows"]
+        >>> from pathlib import Path
+    >>> NodeFacts("bank-a").node_config(NodeHome(Path("/n")))["windows"]
         '/n/windows.npz'
         """
         config: NodeConfig = {
@@ -81,6 +82,9 @@ class NodeFacts:
             "ledger": str(home.ledger),
             "identity": str(home.identity),
             "roster": str(home.roster),
+            "policy": str(home.policy),
+            "officer": str(home.officer_public),
+            "manifest": str(home.manifest),
             "open-rows": self.open_rows,
             "exact-metrics": self.exact_metrics,
         }
@@ -118,7 +122,7 @@ def write_facts(home: NodeHome, *, institution: str, server_name: str) -> None:
     """Write the template, whole or not at all; a file that is there is the operator's and stays."""
     if not home.facts.exists():
         text = TEMPLATE.format(institution=_scalar(institution), server_name=_scalar(server_name))
-        _replace(home.facts, text)
+        write_whole(home.facts, text.encode())
 
 
 def set_facts(home: NodeHome, **facts: str | int | bool) -> None:
@@ -132,13 +136,7 @@ def set_facts(home: NodeHome, **facts: str | int | bool) -> None:
             lines[at[0]] = line
         else:
             lines.append(line)
-    _replace(home.facts, "\n".join(lines) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_whole(home.facts, ("\n".join(lines) + "\n").encode())
 
 
 def _scalar(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Made-up rows of the node's own shape become one trained round in this process: what a dry run proves without a row."""
+"""Made-up rows of the node's own shape become one trained round in this process: a dry run that touches no row."""
 
 from __future__ import annotations
 
