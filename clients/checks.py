@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clients.check_link import check_gateway, check_link
 from clients.checks_here import check_disk, check_keys, check_ledger, check_levels, check_rows, check_trial
 from clients.checks_signed import check_certificate, check_manifest, check_policy, check_versions
 from clients.checkup import Check
@@ -20,4 +21,5 @@ def every_check(*, is_online: bool) -> list[tuple[str, Check]]:
         ("ledger", check_ledger),
         ("disk", check_disk),
     ]
-    return [*here, ("dry run", check_trial)]
+    link: list[tuple[str, Check]] = [("link", check_link), ("gateway", check_gateway)]
+    return [*here, *(link if is_online else []), ("dry run", check_trial)]

@@ -42,6 +42,7 @@ exact-metrics: false
 server-name: {server_name}
 tunnel-port: 0                # on 127.0.0.1; 0 takes a free one
 require-pq: true              # refuse a link whose key exchange is not X25519MLKEM768
+# proxy: http://proxy.example:3128   your own way out; it must not open TLS
 """
 
 
@@ -62,6 +63,7 @@ class NodeFacts:
     server_name: str = ""
     tunnel_port: int = 0
     require_pq: bool = True
+    proxy: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.tunnel_port <= 65535:
@@ -71,7 +73,7 @@ class NodeFacts:
         """What `clients.institution` reads: keys, ledger and state are always those of the folder.
 
         >>> from pathlib import Path
-    >>> NodeFacts("bank-a").node_config(NodeHome(Path("/n")))["windows"]
+        >>> NodeFacts("bank-a").node_config(NodeHome(Path("/n")))["windows"]
         '/n/windows.npz'
         """
         config: NodeConfig = {
