@@ -105,6 +105,11 @@ def peek(data: bytes, *, kind: str) -> dict[str, Any]:
     return dict(_parsed(data, kind=kind).body)
 
 
+def with_body(data: bytes, *, kind: str, body: Mapping[str, Any]) -> bytes:
+    """The same signatures over another body; they hold only if that is the body which was signed."""
+    return _written(_File(SCHEMA, kind, body, _parsed(data, kind=kind).signatures))
+
+
 def canonical(body: Mapping[str, Any]) -> bytes:
     """The one form of the body that is signed: equal bodies give equal bytes.
 

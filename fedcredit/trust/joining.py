@@ -18,10 +18,10 @@ from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.strict import build
 from fedcredit.trust.certificates import certificate_digest, checked_csr, checked_leaf, flower_line
 from fedcredit.trust.entries import Package, identity_of
-from fedcredit.trust.envelope import open_sealed, peek, seal, signers_of
+from fedcredit.trust.envelope import add_signature, open_sealed, peek, seal, signers_of, with_body
 from fedcredit.trust.fingerprint import read_fingerprint
 from fedcredit.trust.keys import Identity, PublicIdentity
-from fedcredit.trust.manifest import Manifest, open_manifest
+from fedcredit.trust.manifest import Manifest, manifest_digest, open_manifest
 from fedcredit.trust.words import checked_name, moment_of, moment_text, whole_second
 
 Role = Literal["institution", "operator"]
@@ -181,6 +181,17 @@ def signed_also_by(data: bytes, identities: Iterable[PublicIdentity], *, role: R
 
 def write_join(join: Join, *, by: Sequence[Identity]) -> bytes:
     """The .fcjoin file, with a signature of each officer in `by`."""
+    draft = draft_join(join)
+    for officer in by:
+        draft = add_signature(draft, kind=JOIN[join.role], by=officer)
+    return finish_join(draft, manifest=join.manifest, role=join.role)
+
+
+def draft_join(join: Join) -> bytes:
+    """What the officers sign of an answer: it has the digest of the manifest's content in the manifest's place.
+
+    So the answer stays the same while the manifest collects its signatures, and each officer signs both in one go.
+    """
     body = {
         "consortium": join.consortium,
         "institution": join.institution,
@@ -188,13 +199,19 @@ def write_join(join: Join, *, by: Sequence[Identity]) -> bytes:
         "authority": join.authority,
         "gateway": join.gateway,
         "server_name": join.server_name,
-        "manifest": base64.b64encode(join.manifest).decode(),
+        "manifest": manifest_digest(join.manifest),
         "policy": join.policy,
         "software": [asdict(package) for package in join.software],
         "issued": moment_text(join.issued),
         "expires": moment_text(join.expires),
     }
-    return seal(body, kind=JOIN[join.role], by=by)
+    return seal(body, kind=JOIN[join.role], by=[])
+
+
+def finish_join(draft: bytes, *, manifest: bytes, role: Role = "institution") -> bytes:
+    """The .fcjoin file of a draft that the officers have signed: the signed manifest comes into its place."""
+    body = peek(draft, kind=JOIN[role]) | {"manifest": base64.b64encode(manifest).decode()}
+    return with_body(draft, kind=JOIN[role], body=body)
 
 
 def read_join(data: bytes, *, fingerprint: str, now: datetime, role: Role = "institution") -> Join:
@@ -209,9 +226,11 @@ def read_join(data: bytes, *, fingerprint: str, now: datetime, role: Role = "ins
         ManifestRefused: its manifest says what cannot be, or has expired.
         JoinRefused: its parts do not fit together, or it has expired.
     """
-    join, manifest = join_of(peek(data, kind=JOIN[role]), role=role)
+    body = peek(data, kind=JOIN[role])
+    join, manifest = join_of(body, role=role)
     read_fingerprint(fingerprint, of=manifest.root_fingerprint)
-    open_sealed(data, kind=JOIN[role], signers=manifest.officers.values(), threshold=manifest.threshold)
+    signed = with_body(data, kind=JOIN[role], body=body | {"manifest": manifest_digest(join.manifest)})
+    open_sealed(signed, kind=JOIN[role], signers=manifest.officers.values(), threshold=manifest.threshold)
     open_manifest(join.manifest, now=now)
     if now >= join.expires:
         raise JoinRefused(

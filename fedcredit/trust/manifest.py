@@ -35,6 +35,7 @@ __all__ = [
     "Operator",
     "Package",
     "StudyRule",
+    "manifest_digest",
     "open_manifest",
     "seal_manifest",
 ]
@@ -156,7 +157,7 @@ class ManifestFile:
             "schema": 1,
             "consortium": manifest.consortium,
             "version": manifest.version,
-            "sha256": _digest(data),
+            "sha256": manifest_digest(data),
             "threshold": manifest.threshold,
             "officers": {name: identity.to_bytes().hex() for name, identity in manifest.officers.items()},
         }
@@ -214,7 +215,7 @@ def _check_not_older(manifest: Manifest, data: bytes, known: _Highest) -> None:
             expected=f"{known.version} or newer",
             hint="somebody has put back an older one; get the newest from the platform, and ask who it was",
         )
-    if manifest.version == known.version and _digest(data) != known.sha256:
+    if manifest.version == known.version and manifest_digest(data) != known.sha256:
         raise ManifestRefused(
             KIND,
             found=f"other content under version {manifest.version}",
@@ -228,5 +229,6 @@ def _check_heirs(manifest: Manifest, data: bytes, known: _Highest) -> None:
     follow(manifest.handovers, known=known.officers, version=manifest.version).open(data, kind=KIND)
 
 
-def _digest(data: bytes) -> str:
+def manifest_digest(data: bytes) -> str:
+    """SHA-256 of what the officers have signed: the same however many of them have."""
     return hashlib.sha256(canonical(peek(data, kind=KIND))).hexdigest()

@@ -13,18 +13,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fedcredit.trust.envelope import SealBroken, peek, seal
+from fedcredit.trust.envelope import SealBroken, add_signature, peek, seal
 from fedcredit.trust.fingerprint import FingerprintRefused
 from fedcredit.trust.joining import (
     JoinRefused,
     RequestRefused,
+    draft_join,
+    finish_join,
     read_join,
     read_request,
     signed_also_by,
     write_join,
     write_request,
 )
-from fedcredit.trust.manifest import ManifestRefused
+from fedcredit.trust.manifest import ManifestRefused, seal_manifest
 from tests.trust.consortium import (
     NOW,
     Issuer,
@@ -187,11 +189,29 @@ def test_expired_answer_and_expired_manifest_are_refused() -> None:
 
 
 def test_answer_that_is_no_answer_is_refused() -> None:
-    body = peek(write_join(join(), by=[]), kind="join")
+    body = peek(write_join(join(), by=officer_keys()), kind="join")
     for change in ({"note": 1}, {"manifest": "?"}, {"manifest": ""}, {"policy": "x" * 70_000}, {"expires": "soon"}):
         data = seal(body | change, kind="join", by=officer_keys())
         with pytest.raises((JoinRefused, SealBroken)):
             read_join(data, fingerprint=manifest().root_fingerprint, now=NOW)
+
+
+def test_answer_with_another_manifest_in_its_place_is_refused() -> None:
+    """Also with one that the officers have signed: the answer names the content of its own."""
+    other = sealed(2)
+    moved = finish_join(write_join(join(), by=officer_keys()), manifest=other)
+    with pytest.raises(SealBroken, match="does not hold"):
+        read_join(moved, fingerprint=manifest().root_fingerprint, now=NOW)
+
+
+def test_officers_sign_an_answer_while_its_manifest_still_collects_signatures() -> None:
+    ann, bob = officer_keys("ann", "bob")
+    unsigned = seal_manifest(manifest(), by=[])
+    draft = add_signature(draft_join(join(manifest=unsigned)), kind="join", by=ann)
+    first = add_signature(unsigned, kind="manifest", by=ann)
+    draft, both = add_signature(draft, kind="join", by=bob), add_signature(first, kind="manifest", by=bob)
+    said = read_join(finish_join(draft, manifest=both), fingerprint=manifest().root_fingerprint, now=NOW)
+    assert said.members() == manifest()
 
 
 def test_flower_key_of_another_curve_is_refused() -> None:
