@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from clients.checkup import Line, Subject
-from clients.environment import version_of
 from clients.policy_file import UNSIGNED, read_officer, verified_policy
 from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.link.authority import certificate_sha256, check_leaf, read_certificate
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import read_roster
+from fedcredit.trust.software import installed
 
 DUE = timedelta(days=30)  # from here on something that ends is a failed line: getting it anew takes people
 AGAIN = "fedcredit node request, send the file, and join with the answer; the keys stay"
@@ -49,16 +49,25 @@ def check_manifest(subject: Subject) -> Iterator[Line]:
 
 
 def check_versions(subject: Subject) -> Iterator[Line]:
-    """What is installed is what the consortium runs."""
-    packages = _manifest(subject).packages
-    wrong = [one for one in packages if version_of(one.name) != one.version]
-    for one in wrong:
-        found = f"{one.name} {version_of(one.name) or 'not installed'}, the consortium runs {one.version}"
-        remedy = f"pip install '{one.name}=={one.version}' (sha256 {one.sha256[:16]}...)"
+    """What is installed is what the consortium runs: one of the builds that it names, where it names several."""
+    named = _manifest(subject).packages
+    said = []
+    for name in dict.fromkeys(one.name for one in named):
+        builds = [one for one in named if one.name == name]
+        here = installed([name])
+        if here and here[0] in builds:
+            said.append(f"{name} {here[0].version}")
+            continue
+        wanted = " or ".join(one.version for one in builds)
+        if here and here[0].version in {one.version for one in builds}:
+            found = f"{name} {here[0].version} of another build (sha256 of its RECORD {here[0].sha256[:16]}...)"
+            remedy = f"install the wheel that came from the consortium, or have its officers name this build of {name}"
+        else:
+            found = f"{name} {here[0].version if here else 'not installed'}, the consortium runs {wanted}"
+            remedy = f"pip install '{name}=={builds[-1].version}'"
         yield Line("versions", False, found, remedy)
-    if not wrong:
-        names = ", ".join(f"{one.name} {one.version}" for one in packages) or "none are named"
-        yield Line("versions", True, names)
+    if said or not named:
+        yield Line("versions", True, ", ".join(said) or "the manifest names none")
 
 
 def check_policy(subject: Subject) -> Iterator[Line]:

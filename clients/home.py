@@ -139,7 +139,7 @@ def find_home(said: Path | None) -> NodeHome:
             hint = "fedcredit node request makes it"
             raise ConfigError("--home", found=f"no folder {said}", expected="a node's folder", hint=hint)
         return NodeHome(said.resolve())
-    found = sorted(path.parent for path in home().glob("*/identity.key"))
+    found = sorted(path.parent for path in home().glob("*/flower.key"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         hint = "name it: --home FOLDER" if found else "begin with fedcredit node request INSTITUTION"

@@ -87,7 +87,7 @@ def test_the_only_node_of_a_machine_is_found_without_its_name(own_home: Path) ->
     with pytest.raises(ConfigError, match="none under"):
         find_home(None)
     for name in ("bank-a", "bank-b"):
-        home_of(name).make().identity.touch()
+        home_of(name).make().flower.touch()
         if name == "bank-a":
             assert find_home(None).folder == (own_home / "bank-a").resolve()
     with pytest.raises(ConfigError, match="bank-a, bank-b"):
