@@ -7,19 +7,33 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from clients.audit_log import read_log
 from clients.checkup import Line, Subject, need_facts
 from clients.environment import GIB, free_bytes
+from clients.request import flower_public
 from fedcredit.data.governance.levels import LEVELS, PRIVATE_ONLY
 from fedcredit.data.windows import Windows, load
 from fedcredit.errors import ConfigError, TableError
+from fedcredit.link.authority import read_key
 from fedcredit.privacy.account import ledger_path
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.trust.keys import Identity
 
 LEAST_FREE_GIB = 1.0  # a year of ledger, log and checkpoints of a small model is below .1
 
 
 def check_keys(subject: Subject) -> Iterator[Line]:
-    """Nobody but the node's own user reads the keys or the folder."""
+    """Nobody but the node's own user reads the keys or the folder, and each key is of its kind."""
+    home, wrong = subject.home, list(_open_to_others(subject))
+    yield from wrong
+    if not wrong:
+        fingerprint = Identity.load(home.identity).public.fingerprint
+        flower_public(home)
+        read_key(home.tls_key)
+        yield Line("keys", True, f"read by their owner only, identity {fingerprint[:16]}")
+
+
+def _open_to_others(subject: Subject) -> Iterator[Line]:
     home = subject.home
     if (mode := stat.S_IMODE(home.folder.stat().st_mode)) & 0o077:
         yield Line("keys", False, f"folder of mode {mode:04o}", f"chmod 700 {home.folder}")
@@ -33,15 +47,6 @@ def check_keys(subject: Subject) -> Iterator[Line]:
             yield Line("keys", False, f"no {path.name}", remedy)
         elif (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
             yield Line("keys", False, f"{path.name} of mode {mode:04o}", f"chmod 600 {path}")
-    from clients.request import flower_public
-    from fedcredit.link.authority import read_key
-    from fedcredit.trust.keys import Identity
-
-    if home.identity.exists() and home.flower.exists() and home.tls_key.exists():
-        fingerprint = Identity.load(home.identity).public.fingerprint
-        flower_public(home)
-        read_key(home.tls_key)
-        yield Line("keys", True, f"read by their owner only, identity {fingerprint[:16]}")
 
 
 def check_rows(subject: Subject) -> Iterator[Line]:
@@ -83,6 +88,13 @@ def check_ledger(subject: Subject) -> Iterator[Line]:
         yield Line("ledger", False, "another ledger of this institution", remedy)
         return
     yield Line("ledger", True, f"{len(entries)} entries, chain verified")
+
+
+def check_audit(subject: Subject) -> Iterator[Line]:
+    """Every line of the audit log follows from the one before, and this node's identity signed it."""
+    home = subject.home
+    entries = sum(1 for _ in read_log(home.audit_log, public=Identity.load(home.identity).public))
+    yield Line("audit log", True, f"{entries} entries, chain and signatures verified")
 
 
 def check_disk(subject: Subject) -> Iterator[Line]:

@@ -87,6 +87,7 @@ class NodeFacts:
             "policy": str(home.policy),
             "officer": str(home.officer_public),
             "manifest": str(home.manifest),
+            "audit": str(home.audit_log),
             "open-rows": self.open_rows,
             "exact-metrics": self.exact_metrics,
         }
