@@ -34,7 +34,7 @@ from fedcredit.gauges import (
 )
 
 PORT = 9411
-# A plan or a close has the population's lifetime epsilon with every open plan in it, and so has a charge without a plan;
+# A plan, a close and a charge without a plan have the population's lifetime epsilon with every open plan in it;
 # a charge under a plan repeats the figure of its plan (privacy/entry.py). Only a close makes it smaller.
 COMMITTED = """
 SELECT max(epsilon_after) FROM entries AS one
@@ -68,7 +68,9 @@ def _status(sheet: Sheet, path: Path) -> None:
     status = read_json(path)
     if not status:
         return
-    sheet.gauge("running", "1 while the node's process lives and says so.", _lives(status.get("state"), status.get("pid")))
+    sheet.gauge(
+        "running", "1 while the node's process lives and says so.", _lives(status.get("state"), status.get("pid"))
+    )
     sheet.counter("messages", "Messages that were answered.", number(status.get("messages")))
     sheet.counter("worker_restarts", "Workers that had to be replaced.", number(status.get("worker_restarts")))
     for code, count in counts(status.get("refused")).items():
@@ -91,7 +93,9 @@ def _lives(state: object, pid: object) -> bool:
 
 
 def _budget(sheet: Sheet, home: Path) -> None:
-    sheet.gauge("epsilon_committed", "Lifetime epsilon, spent and reserved; the largest.", committed(home / "ledger.sqlite"))
+    sheet.gauge(
+        "epsilon_committed", "Lifetime epsilon, spent and reserved; the largest.", committed(home / "ledger.sqlite")
+    )
     try:
         policy = yaml.safe_load((home / "policy.yaml").read_bytes())
         ceiling = number(policy["epsilon"]["lifetime"])
@@ -101,7 +105,7 @@ def _budget(sheet: Sheet, home: Path) -> None:
 
 
 def committed(ledger: Path) -> float | None:
-    """The largest lifetime epsilon over the ledger's populations, 0 for an empty ledger; None where none can be read."""
+    """The largest lifetime epsilon over the ledger's populations, 0 for an empty one; None where none can be read."""
     try:
         db = sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
         try:

@@ -159,7 +159,9 @@ def add_manifest(sheet: Sheet, path: Path) -> dict[str, Any]:
     """Put version and expiry of the sealed manifest on the sheet; its body, unverified, for showing only."""
     body = read_json(path).get("body")
     body = body if isinstance(body, dict) else {}
-    sheet.gauge("manifest_version", "Version of the membership manifest that is kept here.", number(body.get("version")))
+    sheet.gauge(
+        "manifest_version", "Version of the membership manifest that is kept here.", number(body.get("version"))
+    )
     sheet.gauge("manifest_expires_timestamp_seconds", "When the manifest expires.", moment(body.get("expires")))
     return body
 

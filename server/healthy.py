@@ -1,9 +1,9 @@
-"""A running service of the platform or a node becomes exit code 0, one that does not answer 1: for a container's healthcheck.
+"""A service that answers becomes exit code 0, one that does not 1: what a container's healthcheck asks for.
 
     python -m server.healthy gateway 8443
 
-Standard library only, since it starts every few seconds. It proves that something listens or runs, not that it is right:
-that is what `fedcredit node check` and the metrics are for.
+Standard library only, since it starts every few seconds. It proves that something listens or runs, not that it is
+right: that is what `fedcredit node check` and the metrics are for.
 """
 
 from __future__ import annotations

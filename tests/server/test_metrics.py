@@ -136,7 +136,7 @@ def test_metrics_are_served_on_loopback_and_on_no_other_address(home: Path) -> N
     served = serve_metrics(home, 0)
     try:
         address = served.server.server_address[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     finally:
         served.close()
