@@ -54,7 +54,7 @@ def collect(home: Path) -> Iterable[Metric]:
     sheet.gauge("certificate_expires_timestamp_seconds", "When the node's certificate ends.", end)
     _budget(sheet, home)
     for code, count in audited(home / "audit.jsonl").items():
-        sheet.counter("audited", "Lines of the audit log, by outcome or code.", count, code=code)
+        sheet.counter("audited", "Lines of the audit log, by code or else event.", count, code=code)
     add_disk(sheet, home)
     return sheet.metrics()
 
@@ -155,8 +155,8 @@ def _tally(log: Path, inode: int) -> _Tally:
 def _code(line: bytes) -> str:
     try:
         record = json.loads(line)
-        body = record.get("body", record)
-        return word(str(body.get("code") or body.get("event") or body.get("outcome") or "other"))
+        facts = record.get("facts", {})
+        return word(str(facts.get("code") or record.get("event") or "other"))
     except (ValueError, AttributeError, RecursionError):
         return "unreadable"
 

@@ -20,6 +20,7 @@ RELAXED_PASSES = 8
 PAUSE_SECONDS = 0.01
 SQLITE = b"SQLite format 3\x00"
 LEFTOVERS = ("-wal", "-shm", "-journal")  # of a database: what they hold is in its copy
+PROCESSES = {Path("run"), Path("superlink/flwr")}  # what they keep for themselves, and make anew
 GROWING = ("log.txt", "status.json", ".log", ".jsonl")  # never still in a run; any moment of them will do
 Looks = tuple[int, int, int]
 
@@ -84,7 +85,7 @@ class Copy:
 
 
 def walk(home: Path) -> Iterator[tuple[str, Looks]]:
-    """Path and looks of every plain file under `home`; no links, no databases and nothing of run/."""
+    """Path and looks of every plain file under `home`; no links and no databases."""
     for path in files(home):
         try:
             looks = _looks((home / path).stat(follow_symlinks=False))
@@ -95,11 +96,11 @@ def walk(home: Path) -> Iterator[tuple[str, Looks]]:
 
 
 def files(home: Path) -> list[str]:
-    """Every plain file, relative and sorted; what processes keep in run/, and drafts, are not the home's."""
+    """Every plain file, relative and sorted; drafts and what processes keep for themselves are not the home's."""
     found = []
     for folder, folders, names in os.walk(home):
         here = Path(folder).relative_to(home)
-        folders[:] = sorted(n for n in folders if not n.startswith(".draft-") and not (here == Path() and n == "run"))
+        folders[:] = sorted(n for n in folders if not n.startswith(".draft-") and here / n not in PROCESSES)
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 is_plain = stat.S_ISREG((home / here / name).stat(follow_symlinks=False).st_mode)

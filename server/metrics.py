@@ -35,8 +35,8 @@ from server.gateway_metrics import responses
 PORT = 9410
 # Flower 1.41, supercore/state/schema/linkstate_models.py: what may be online; `online_until` is set by each heartbeat.
 NODES = "SELECT status = 'online' AND online_until > ?, count(*) FROM node WHERE status <> 'unregistered' GROUP BY 1"
-CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/server.crt"}
-ACTIVE = {"running", "starting", "waiting"}
+CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/tls.crt"}
+ACTIVE = {"gathering", "running"}  # server/deployed.py
 
 
 def collect(home: Path) -> Iterable[Metric]:
@@ -85,28 +85,21 @@ def _nodes(sheet: Sheet, database: Path) -> None:
 
 
 def _studies(sheet: Sheet, folder: Path) -> None:
-    """The newest run of each study, by its status.json; runs that ended long ago say nothing more."""
-    for study in _folders(folder):
-        if word(study.name) != study.name:
+    """The unit of each study that last gave a sign, by its status.json; what ended long ago says nothing more."""
+    for study in sorted({path.relative_to(folder).parts[0] for path in folder.glob("*/*/**/status.json")}):
+        if word(study) != study:
             continue
-        runs = _folders(study)
-        status = read_json(runs[-1] / "status.json") if runs else {}
-        if not status:
-            continue
-        name, is_running = study.name, str(status.get("state")) in ACTIVE
-        sheet.gauge("study_running", "1 while the study's newest run goes on.", is_running, study=name)
-        sheet.gauge("study_round", "Last finished round.", number(status.get("round")), study=name)
-        sheet.gauge("study_round_seconds", "Length of that round.", number(status.get("round_seconds")), study=name)
-        sheet.gauge("study_updated_timestamp_seconds", "Last sign of it.", moment(status.get("updated")), study=name)
+        found = [read_json(path) for path in (folder / study).glob("*/**/status.json")]
+        status = max(found, key=lambda one: moment(one.get("updated")) or 0.0)
+        is_running = str(status.get("state")) in ACTIVE
+        sheet.gauge("study_running", "1 while the study's newest unit goes on.", is_running, study=study)
+        sheet.gauge("study_round", "Last finished round.", number(status.get("round")), study=study)
+        sheet.gauge("study_round_seconds", "Length of that round.", number(status.get("seconds")), study=study)
+        updated = moment(status.get("updated"))
+        sheet.gauge("study_updated_timestamp_seconds", "When it last gave a sign.", updated, study=study)
+        sheet.gauge("study_missing", "Institutions without a reply in it.", number(status.get("missing")), study=study)
         for code, count in counts(status.get("quarantined")).items():
-            sheet.gauge("study_quarantined", "Replies that its newest run set aside.", count, study=name, code=code)
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except OSError:
-        return []
+            sheet.gauge("study_quarantined", "Replies set aside in it.", count, study=study, code=code)
 
 
 def main(words: list[str] | None = None) -> None:

@@ -97,12 +97,14 @@ def test_a_policy_without_a_ceiling_shows_none(tmp_path: Path, text: str) -> Non
 
 def test_audit_lines_are_counted_once_by_code_while_the_log_grows(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
-    log.write_text('{"event": "granted"}\n{"event": "refused", "code": "budget"}\nbroken\n{"event": "gra')
-    assert audited(log) == {"granted": 1, "budget": 1, "unreadable": 1}
+    log.write_text(
+        '{"event": "left", "facts": {}}\n{"event": "refused", "facts": {"code": "budget"}}\nbroken\n{"event": "le'
+    )
+    assert audited(log) == {"left": 1, "budget": 1, "unreadable": 1}
     with log.open("a") as more:
-        more.write('nted"}\n')
-    assert audited(log) == {"granted": 2, "budget": 1, "unreadable": 1}
-    log.write_text('{"code": "egress"}\n')
+        more.write('ft"}\n')
+    assert audited(log) == {"left": 2, "budget": 1, "unreadable": 1}
+    log.write_text('{"event": "error", "facts": {"code": "egress"}}\n')
     assert audited(log) == {"egress": 1}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +21,8 @@ from flwr.supercore.state.schema.linkstate_models import Node
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.schema import CreateTable
 
+from fedcredit.link.caddy import start
+from fedcredit.link.parts import apps, server
 from server.gateway_metrics import responses
 from server.metrics import collect, serve_metrics
 
@@ -69,9 +69,9 @@ def test_the_manifest_says_its_version_expiry_and_how_many_are_active(home: Path
 
 
 def test_no_metric_names_an_institution_or_a_company(home: Path) -> None:
-    write_json(home / "studies" / COMPANY / "1" / "status.json", {"state": "running", "round": 1})
+    write_json(home / "studies" / COMPANY / "1" / "a" / "status.json", {"state": "running", "round": 1})
     write_json(
-        home / "studies" / "loans" / "1" / "status.json",
+        home / "studies" / "loans" / "1" / "federated" / "status.json",
         {"state": "running", "quarantined": {COMPANY: 2, "某某有限公司": 1, "nan": 4}},
     )
     text = "\n".join(values(home))
@@ -100,12 +100,12 @@ def test_nodes_online_are_those_of_flowers_own_table_whose_heartbeat_still_count
     assert (home / "superlink" / "state.db").read_bytes() == before
 
 
-def test_only_the_newest_run_of_a_study_counts(home: Path) -> None:
+def test_only_the_unit_that_last_gave_a_sign_counts(home: Path) -> None:
     study = home / "studies" / "loans"
-    write_json(study / "20260101T000000Z" / "status.json", {"state": "running", "round": 3})
-    now = {"state": "succeeded", "round": 9, "round_seconds": 0.4, "updated": "2026-01-02T00:00:00+00:00"}
-    write_json(study / "20260102T000000Z" / "status.json", now)
-    (study / "latest").symlink_to("20260101T000000Z")
+    old = {"state": "running", "round": 3, "updated": "2026-01-01T00:00:00.000+00:00"}
+    write_json(study / "20260101T000000Z" / "federated" / "status.json", old)
+    now = {"state": "succeeded", "round": 9, "seconds": 0.4, "updated": "2026-01-02T00:00:00.000+00:00"}
+    write_json(study / "20260102T000000Z" / "federated" / "status.json", now)
     found = values(home)
     assert (found["study_round{study=loans}"], found["study_running{study=loans}"]) == (9, 0)
     assert found["study_round_seconds{study=loans}"] == 0.4
@@ -149,7 +149,6 @@ def test_metrics_are_served_on_loopback_and_on_no_other_address(home: Path) -> N
 @pytest.fixture
 def caddy(home: Path) -> Iterator[int]:
     """A gateway that answers /ok, and refuses everything else; its port."""
-    (home / "run").mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -158,42 +157,26 @@ def caddy(home: Path) -> Iterator[int]:
         {"match": [{"path": ["/ok"]}], "handle": [{"handler": "vars", "code": "200"}, *answer]},
         {"handle": [{"handler": "vars", "code": "403"}, *answer]},
     ]
-    server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": routes}
-    config = {
-        "admin": {"listen": f"unix/{home}/run/admin.sock", "config": {"persist": False}},
-        "apps": {"http": {"metrics": {}, "servers": {"gateway": server}}},
-    }
-    write_json(home / "caddy.json", config)
-    run = [str(Path(sys.executable).with_name("caddy")), "run", "--config", str(home / "caddy.json")]
-    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
-    process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = start(apps({"gateway": server(f"127.0.0.1:{port}", routes)}), folder=home / "run" / "gateway")
     try:
-        deadline = time.monotonic() + 10
-        while not responses(home) and time.monotonic() < deadline:
-            with closing(socket.socket()) as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
-                    knock.sendall(b"GET /ok HTTP/1.0\r\n\r\n")
-                    knock.recv(100)
-            time.sleep(0.02)
         yield port
     finally:
-        process.terminate()
-        process.wait(10)
+        running.stop()
 
 
 def test_the_gateways_answers_are_counted_by_code_and_once_each(home: Path, caddy: int) -> None:
-    before = values(home)["gateway_responses_total{code=200}"]
+    assert responses(home) == {}
     for path, expected in (("/ok", b"200"), ("/docs", b"403"), ("/v1/runtime/x", b"403")):
         with closing(socket.create_connection(("127.0.0.1", caddy), timeout=5)) as ask:
             ask.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             assert expected in ask.recv(100)
     found = values(home)
-    assert found["gateway_responses_total{code=200}"] == before + 1
+    assert found["gateway_responses_total{code=200}"] == 1
     assert found["gateway_responses_total{code=403}"] == 2
 
 
 def test_a_gateway_that_does_not_answer_leaves_its_counters_out(home: Path) -> None:
-    (home / "run").mkdir()
+    (home / "run" / "gateway").mkdir(parents=True)
     with closing(socket.socket(socket.AF_UNIX)) as dead:
-        dead.bind(str(home / "run" / "admin.sock"))
+        dead.bind(str(home / "run" / "gateway" / "admin.sock"))
     assert responses(home) == {}
