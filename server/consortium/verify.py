@@ -84,6 +84,8 @@ def _history(consortium: Consortium) -> Iterator[Check]:
         for path in paths:
             data = path.read_bytes()
             manifest = open_manifest(data)
+            if path != consortium.places.version(manifest.version):
+                raise ConfigError(path.name, found=f"version {manifest.version}", expected="the one that it is called")
             if member.highest_version() == 0:
                 member.pin(data, fingerprint=manifest.root_fingerprint, now=manifest.issued)
             else:
