@@ -14,7 +14,8 @@ from fedcredit.link.authority import Authority
 from fedcredit.trust.certificates import is_issued_by
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest
-from server.consortium.authorities import issued, serving
+from server.consortium.authorities import serving
+from server.consortium.certificates import issued
 from server.consortium.home import Consortium
 
 SOON = timedelta(days=21)  # before an end, when somebody should do something

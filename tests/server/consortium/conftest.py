@@ -54,15 +54,18 @@ class Applicant:
     identity: Identity = field(default_factory=Identity.generate)
     flower: str = field(default_factory=flower_key)
     renewals: int = 0
+    csr: str = ""
 
     def request(self, *, also: Sequence[Identity] = (), **change: Any) -> Path:
         """A new request with a new TLS key, written to a file."""
         self.renewals += 1
-        csr = new_key_and_csr(self.folder / f"{self.name}-{self.renewals}.key", name=self.name)
+        self.csr = change.pop("csr", "") or new_key_and_csr(
+            self.folder / f"{self.name}-{self.renewals}.key", name=self.name
+        )
         environment = Environment("3.11", "Linux", "0.1.0", "1.41.0", "2.9.0", 2, 15.5, 40.0, datetime.now(UTC))
         asked = {"identity": self.identity.public, "flower_key": self.flower} | change
         path = self.folder / f"{self.name}.fcreq"
-        request = Request(self.name, asked["identity"], csr, asked["flower_key"], environment)
+        request = Request(self.name, asked["identity"], self.csr, asked["flower_key"], environment)
         path.write_bytes(write_request(request, by=self.identity, also=also))
         return path
 

@@ -14,7 +14,8 @@ from fedcredit.trust.certificates import certificates_in, is_issued_by
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused
 from server.consortium.approve import Clash, approval, read_requests
-from server.consortium.authorities import issued, serving
+from server.consortium.authorities import serving
+from server.consortium.certificates import issued
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import write_pending
 from server.consortium.rotate import NotYet
@@ -74,6 +75,39 @@ def test_member_renews_its_certificate_under_its_identity(kept: Consortium, appl
     assert (after.identity, after.flower_key, after.status) == (before.identity, before.flower_key, "active")
     with pytest.raises(Clash, match="no active lake"):
         run("rotate", "member", applicant("lake").request())
+
+
+def test_old_copy_of_a_request_does_not_bring_back_a_replaced_key(kept: Consortium, applicant: Applicants) -> None:
+    harbour = applicant("harbour")
+    old = harbour.request().read_bytes()
+    request = harbour.folder / "harbour.fcreq"
+    run("approve", request)
+    run("rotate", "member", request)  # the same key: only its certificate is renewed, as often as need be
+    run("rotate", "member", request)
+    run("rotate", "member", harbour.request())
+    request.write_bytes(old)
+    with pytest.raises(Clash, match="replaced or revoked"):
+        run("rotate", "member", request)
+    run("revoke", "harbour")
+    harbour.identity, harbour.flower = applicant("other").identity, applicant("other").flower
+    fresh = harbour.request(csr=harbour.csr)
+    with pytest.raises(Clash, match="replaced or revoked"):
+        run("approve", fresh)
+
+
+def test_of_two_changes_made_at_once_the_second_is_refused_and_the_history_stays(
+    kept: Consortium, applicant: Applicants
+) -> None:
+    now = datetime.now(UTC)
+    asked = [
+        read_requests([applicant(name).request().read_bytes()], role="institution") for name in ("harbour", "lake")
+    ]
+    first, second = (approval(kept, one, now=now).change for one in asked)
+    kept.propose(first, by=kept.keys((), first), now=now)
+    with pytest.raises(ChangeWaits, match="faster"):
+        kept.propose(second, by=kept.keys((), second), now=now)
+    assert [one.name for one in kept.current().members] == ["harbour"]
+    assert faults(kept) == []
 
 
 def test_new_identity_needs_the_old_ones_signature_or_an_officers_word(kept: Consortium, applicant: Applicants) -> None:
