@@ -45,6 +45,8 @@ def proposed(
     kept: Consortium, change: Pending, *, officer: Sequence[str] | None, dry_run: bool, as_json: bool
 ) -> Outcome | None:
     """Show the change, sign it, and print what came of it; a dry run only shows it."""
+    from server.consortium.home import Waiting
+
     lines = described(kept, change)
     for line in lines:
         typer.echo(line, err=True)
@@ -52,7 +54,8 @@ def proposed(
         said({"change": change.change, "dry_run": True, "changes": lines}, [f"would {change.change}"], as_json=as_json)
         return None
     outcome = kept.propose(change, by=kept.keys(officer or (), change), now=now())
-    shown(kept, outcome, as_json=as_json, more={"changes": lines})
+    files = [] if isinstance(outcome, Waiting) else list(outcome.answers.values())
+    shown(kept, outcome, as_json=as_json, more={"changes": lines}, files=files)
     return outcome
 
 

@@ -193,6 +193,8 @@ def _without_operator(manifest: Manifest, request: Request) -> list[Operator]:
 
 def _same(consortium: Consortium, waiting: Pending, requests: Sequence[Request], *, replaces: bool) -> Approval:
     draft = waiting.draft()
+    if draft == consortium.current():  # in force; a crash kept the answers from being written
+        return Approval(waiting, draft, tuple(requests))
     # The answers are the officers' words too; each has to be what it would be if it were made now.
     drafts = {(one.name, one.role): one.draft for one in waiting.answers}
     certificates = []

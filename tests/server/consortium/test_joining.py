@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from clients.policy_file import parse_policy
 from fedcredit.errors import ConfigError
 from fedcredit.trust.envelope import SealBroken
 from fedcredit.trust.fingerprint import FingerprintRefused
@@ -82,7 +83,12 @@ def test_policy_draft_names_the_institution_and_ends_in_a_year(kept: Consortium,
     year = timedelta(days=365)
     assert abs(policy["expires"] - (datetime.now(UTC) + year).date()) <= timedelta(days=1)
     assert (policy["purposes"], policy["metrics"], policy["smallest_cohort"]) == (["credit-risk"], "none", 4)
-    assert yaml.safe_load(policy_draft("a", until=datetime.now(UTC).date()))["stopped"] is False
+
+
+def test_policy_draft_is_a_policy_that_a_node_takes() -> None:
+    policy = parse_policy(policy_draft('a "bank": no # 1', until=date(2027, 12, 31)))
+    assert (policy.institution, policy.expires, policy.stopped) == ('a "bank": no # 1', date(2027, 12, 31), False)
+    assert (policy.require_masks, policy.least_sum, policy.is_private_only) == (True, 4, True)
 
 
 def test_several_requests_make_one_version(kept: Consortium, applicant: Applicants, tmp_path: Path) -> None:
@@ -120,6 +126,7 @@ def test_without_any_key_the_change_waits_for_all_who_have_to_sign(
     run("sign", "--officer", scattered("ann"))
     said = run("sign", "--officer", scattered("bob"), "--json").facts
     assert said["in_force"] is True
+    assert said["files"] == [str(kept.places.answers / "harbour.fcjoin")]
     assert answer(kept.places.answers / "harbour.fcjoin", kept).institution == "harbour"
     with pytest.raises(ConfigError, match="nothing that waits"):
         run("sign")
