@@ -19,7 +19,7 @@ from fedcredit.trust.envelope import peek
 from fedcredit.trust.joining import JOIN, Join, Request, Role, draft_join, read_request, signed_also_by
 from fedcredit.trust.manifest import Manifest, Member, Operator, seal_manifest
 from fedcredit.trust.software import installed
-from fedcredit.trust.words import same_name
+from fedcredit.trust.words import moment_of, same_name
 from server.consortium.certificates import keep, was_retired
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import Answer, Pending
@@ -134,6 +134,21 @@ def policy_draft(institution: str, *, until: date) -> str:
     """The policy that an institution starts from, with its name and a last day."""
     text = (files("server") / "deploy" / "policy-template.yaml").read_text(encoding="utf-8")
     return Template(text).substitute(institution=json.dumps(institution, ensure_ascii=False), expires=until.isoformat())
+
+
+def answer_lines(change: Pending) -> list[str]:
+    """One line for each answer that is signed with the change: where it leads, and whether its policy is the usual."""
+    lines = []
+    for one in change.answers:
+        body = peek(one.draft.encode(), kind=JOIN[one.role])
+        join = {key: str(body.get(key, "")) for key in ("gateway", "server_name", "policy", "issued")}
+        usual = ""
+        if one.role == "institution":
+            until = moment_of(join["issued"], where="issued") + timedelta(days=POLICY_DAYS)
+            is_usual = join["policy"] == policy_draft(one.name, until=until.date())
+            usual = ", the usual draft of a policy" if is_usual else ", A POLICY THAT IS NOT THE USUAL DRAFT"
+        lines.append(f"answer to {one.name}: {join['gateway']} as {join['server_name']}{usual}")
+    return lines
 
 
 def _check_clash(manifest: Manifest, request: Request, *, replaces: bool) -> None:
