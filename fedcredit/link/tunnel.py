@@ -1,0 +1,74 @@
+"""Plain HTTP on this machine becomes mutual TLS to the gateway: what an institution and an operator both dial through.
+
+Python's TLS has no post-quantum key exchange and Flower's commands show no certificate; the tunnel does both for
+them. It passes on only what its role may ask the gateway for, and nothing that a web page sends.
+
+    caddy.start(tunnel_config(ends, port=8443, role="institution"), folder=home / "run" / "tunnel")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fedcredit.link.parts import MAX_BODY_BYTES, Part, apps, curves, forward, is_uri, limited, server, trusted
+
+TunnelRole = Literal["institution", "operator"]
+WAYS = {"institution": "fleet/[a-z-]+|manifest", "operator": r"control/[a-z-]+|manifest|studies/[A-Za-z0-9._/-]+"}
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of a tunnel: the gateway and who vouches for it, and this machine's own certificate."""
+
+    gateway: str  # "host:port"
+    server_name: str
+    authority: str  # PEM
+    certificate: Path
+    key: Path
+    require_pq: bool = True
+    proxy: str | None = None  # the institution's own way out, "http://host:port"
+
+
+@dataclass(frozen=True)
+class LocalTls:
+    """A second listener with TLS, for Flower's own supernode, which takes no key without TLS."""
+
+    port: int
+    certificate: Path
+    key: Path
+
+
+def tunnel_config(ends: Ends, *, port: int, role: TunnelRole, local: LocalTls | None = None) -> Part:
+    """Caddy's configuration of a tunnel that listens on the loopback interface.
+
+    With `require_pq` it offers X25519MLKEM768 and nothing else, so a gateway without it cannot be reached at all.
+
+    Raises:
+        CertificateRefused: the authority is no certificate.
+    """
+    too_long, limit = limited(MAX_BODY_BYTES)
+    tls: Part = {
+        "ca": trusted(ends.authority),
+        "server_name": ends.server_name,
+        "client_certificate_file": str(ends.certificate.absolute()),
+        "client_certificate_key_file": str(ends.key.absolute()),
+        "curves": curves(require_pq=ends.require_pq),
+    }
+    way = forward(
+        ends.gateway, tls=tls, versions=("1.1", "2"), idle_seconds=120, set_headers={"Host": [ends.server_name]}
+    )
+    way["transport"]["network_proxy"] = {"from": "url", "url": ends.proxy} if ends.proxy else {"from": "none"}
+    ports = [port, *([local.port] if local else [])]
+    hosts = [f"{name}:{each}" for name in (LOOPBACK, "localhost") for each in ports]
+    allowed = {**is_uri(f"/v1/(?:{WAYS[role]})"), "header": {"Host": hosts}, "not": [{"header": {"Origin": ["*"]}}]}
+    routes = [too_long, {"match": [allowed], "handle": [limit, way], "terminal": True}]
+    servers = {"tunnel": server(f"{LOOPBACK}:{port}", routes)}
+    if local is None:
+        return apps(servers)
+    shown: Part = {"protocol_min": "tls1.3", "alpn": ["http/1.1"], "default_sni": LOOPBACK, "fallback_sni": LOOPBACK}
+    servers["local"] = server(f"{LOOPBACK}:{local.port}", routes, tls=shown)
+    pair = {"certificate": str(local.certificate.absolute()), "key": str(local.key.absolute())}
+    return apps(servers, certificates=[pair])
