@@ -44,6 +44,7 @@ from fedcredit.federation.messages import (
     TRAIN,
     Task,
 )
+from fedcredit.federation.packing import packed_mod
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.mechanism import run_epsilon
 from fedcredit.privacy.secagg import ClientSession
@@ -51,7 +52,7 @@ from fedcredit.privacy.secagg import ClientSession
 MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
 LOGS.install()
 log = logging.getLogger(__name__)
-app = ClientApp()
+app = ClientApp(mods=[packed_mod])
 
 Handler = Callable[[Message, Context], Message]
 

@@ -1,0 +1,164 @@
+"""A folder that others write to becomes a copy of one moment: files once they settle, databases by their engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from server.backup_seal import BackupBroken, is_secret
+
+PASSES = 40
+RELAXED_PASSES = 8
+PAUSE_SECONDS = 0.01
+SQLITE = b"SQLite format 3\x00"
+LEFTOVERS = ("-wal", "-shm", "-journal")  # of a database: what they hold is in its copy
+PROCESSES = {Path("run"), Path("superlink/flwr")}  # what they keep for themselves, and make anew
+GROWING = ("log.txt", "status.json", ".log", ".jsonl")  # never still in a run; any moment of them will do
+Looks = tuple[int, int, int]
+
+
+@dataclass
+class Copy:
+    """The copy of some files of `home`; secrets are held in memory and never written."""
+
+    home: Path
+    into: Path
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    looks: dict[str, Looks] = field(default_factory=dict)
+
+    def settle(self, mine: Callable[[str], bool], *, is_strict: bool) -> None:
+        """Copy the files that `mine` names until one look at all of them finds nothing new.
+
+        A file is replaced whole by whoever writes it, so each copy is whole; that no two of them are of different
+        moments is what the second look shows. What is not `is_strict` is taken as it is after the last pass, without
+        folders that were swept under our hands: the round after them is there.
+
+        Raises:
+            BackupBroken: they go on changing.
+        """
+        for number in range(PASSES if is_strict else RELAXED_PASSES):
+            found = {path: looks for path, looks in walk(self.home) if mine(path)}
+            done = {path for path in self.looks if mine(path)}
+            news = [path for path, looks in found.items() if self.looks.get(path) != looks]
+            for path in done - found.keys():
+                self._forget(path)
+            swept = {path.rpartition("/")[0] for path in news if not self._take(path)}
+            for path in [path for path in self.looks if path.rpartition("/")[0] in swept]:
+                self._forget(path)
+            if not [path for path in news if not path.endswith(GROWING)] and done <= found.keys():
+                return
+            time.sleep(number * PAUSE_SECONDS)
+        if is_strict:
+            hint = "stop what writes to it, or try again when nobody joins or leaves"
+            raise BackupBroken(str(self.home), found="files that change all the time", expected="a pause", hint=hint)
+
+    def _take(self, path: str) -> bool:
+        target = self.into / path
+        try:
+            with read_plain(self.home / path) as file:
+                self.looks[path] = _looks(os.fstat(file.fileno()))
+                head = file.read(4096)
+                if is_secret(path.rpartition("/")[2], head):
+                    self.secrets[path] = head + file.read()
+                    return True
+                file.seek(0)
+                with write_private(target) as copy:
+                    shutil.copyfileobj(file, copy)
+        except FileNotFoundError:  # replaced or swept while we came; the next look tells
+            self._forget(path)
+            return False
+        return True
+
+    def _forget(self, path: str) -> None:
+        self.looks.pop(path, None)
+        self.secrets.pop(path, None)
+        with contextlib.suppress(FileNotFoundError):
+            (self.into / path).unlink()
+
+
+def walk(home: Path) -> Iterator[tuple[str, Looks]]:
+    """Path and looks of every plain file under `home`; no links and no databases."""
+    for path in files(home):
+        try:
+            looks = _looks((home / path).stat(follow_symlinks=False))
+            if not is_database(home / path):
+                yield path, looks
+        except FileNotFoundError:
+            continue
+
+
+def files(home: Path) -> list[str]:
+    """Every plain file, relative and sorted; drafts and what processes keep for themselves are not the home's."""
+    found = []
+    for folder, folders, names in os.walk(home):
+        here = Path(folder).relative_to(home)
+        folders[:] = sorted(n for n in folders if not n.startswith(".draft-") and here / n not in PROCESSES)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                is_plain = stat.S_ISREG((home / here / name).stat(follow_symlinks=False).st_mode)
+                if is_plain and not (name.endswith(LEFTOVERS) and is_database(_database_of(home / here / name))):
+                    found.append((here / name).as_posix())
+    return sorted(found)
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is SQLite's."""
+    try:
+        with read_plain(path) as file:
+            return file.read(len(SQLITE)) == SQLITE
+    except OSError:
+        return False
+
+
+def copy_database(source: Path, target: Path) -> bool:
+    """Copy a database as it is at one moment, committed rows only, while others write; whether it keeps a WAL.
+
+    SQLite's own backup does it in one step, and checks the copy.
+
+    Raises:
+        BackupBroken: the database is damaged.
+    """
+    write_private(target).close()
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True, timeout=60)) as old,
+            contextlib.closing(sqlite3.connect(target)) as new,
+        ):
+            keeps_wal: bool = old.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            old.backup(new)
+            new.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
+            (verdict,) = new.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as fault:
+        raise BackupBroken(source.name, found=str(fault), expected="a database that can be read") from fault
+    if verdict != "ok":
+        raise BackupBroken(source.name, found="a damaged database", expected="one that SQLite finds whole")
+    return keeps_wal
+
+
+def _database_of(path: Path) -> Path:
+    return path.with_name(path.name.rpartition("-")[0])
+
+
+def _looks(found: os.stat_result) -> Looks:
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_plain(path: Path) -> BinaryIO:
+    """A file to read; a link in its place is refused, since whoever made it may point it anywhere."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
+
+def write_private(path: Path, *, is_new: bool = False) -> BinaryIO:
+    """A file to write that only its owner reads, in folders that only their owner enters."""
+    for folder in reversed([path.parent, *path.parent.parents]):
+        folder.mkdir(mode=0o700, exist_ok=True)  # with parents=True the ones above would be open to others
+    mode = os.O_EXCL if is_new else os.O_TRUNC
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | mode, 0o600), "wb")

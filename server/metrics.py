@@ -1,0 +1,115 @@
+"""The consortium's home becomes the platform's metrics: manifest, certificates, nodes, studies, gateway, backup.
+
+    python -m server.metrics --home DIR --port 9410
+
+answers on 127.0.0.1 only. It opens everything for reading, and the SuperLink's database for a single query at a scrape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from fedcredit.gauges import (
+    Served,
+    Sheet,
+    add_disk,
+    add_manifest,
+    certificate_end,
+    counts,
+    moment,
+    number,
+    read_json,
+    serve,
+    word,
+)
+from server.gateway_metrics import responses
+
+PORT = 9410
+# Flower 1.41, supercore/state/schema/linkstate_models.py: what may be online; `online_until` is set by each heartbeat.
+NODES = "SELECT status = 'online' AND online_until > ?, count(*) FROM node WHERE status <> 'unregistered' GROUP BY 1"
+CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/tls.crt"}
+ACTIVE = {"gathering", "running"}  # server/deployed.py
+
+
+def collect(home: Path) -> Iterable[Metric]:
+    """Every metric that the home gives now; what cannot be read is left out."""
+    sheet = Sheet("fedcredit_platform")
+    _members(sheet, add_manifest(sheet, home / "manifest.json"))
+    for name, path in CERTIFICATES.items():
+        end = certificate_end(home / path)
+        sheet.gauge("certificate_expires_timestamp_seconds", "When a certificate ends.", end, certificate=name)
+    _nodes(sheet, home / "superlink" / "state.db")
+    _studies(sheet, home / "studies")
+    for code, count in responses(home).items():
+        sheet.counter("gateway_responses", "Answers of the gateway by status code.", count, code=code)
+    done = moment(read_json(home / "run" / "backup.json").get("time"))
+    sheet.gauge("backup_timestamp_seconds", "When the last whole backup was made.", done)
+    add_disk(sheet, home)
+    return sheet.metrics()
+
+
+def serve_metrics(home: Path, port: int = PORT) -> Served:
+    """Answer Prometheus on 127.0.0.1 from a thread; `.port` says where, `.close()` ends it."""
+    return serve(collect, home, port)
+
+
+def _members(sheet: Sheet, manifest: dict[str, Any]) -> None:
+    members = manifest.get("members")
+    if not isinstance(members, list):
+        return
+    found = Counter(str(one.get("status")) for one in members if isinstance(one, dict))
+    for status in ("active", "revoked"):
+        sheet.gauge("members", "Institutions in the manifest.", found[status], status=status)
+
+
+def _nodes(sheet: Sheet, database: Path) -> None:
+    try:
+        db = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
+        try:
+            found = dict(db.execute(NODES, (time.time(),)).fetchall())
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return
+    online = found.pop(1, 0)
+    sheet.gauge("nodes", "Registered nodes.", online, status="online")
+    sheet.gauge("nodes", "Registered nodes.", sum(found.values()), status="offline")
+
+
+def _studies(sheet: Sheet, folder: Path) -> None:
+    """The unit of each study that last gave a sign, by its status.json; what ended long ago says nothing more."""
+    for study in sorted({path.relative_to(folder).parts[0] for path in folder.glob("*/*/**/status.json")}):
+        if word(study) != study:
+            continue
+        found = [read_json(path) for path in (folder / study).glob("*/**/status.json")]
+        status = max(found, key=lambda one: moment(one.get("updated")) or 0.0)
+        is_running = str(status.get("state")) in ACTIVE
+        sheet.gauge("study_running", "1 while the study's newest unit goes on.", is_running, study=study)
+        sheet.gauge("study_round", "Last finished round.", number(status.get("round")), study=study)
+        sheet.gauge("study_round_seconds", "Length of that round.", number(status.get("seconds")), study=study)
+        updated = moment(status.get("updated"))
+        sheet.gauge("study_updated_timestamp_seconds", "When it last gave a sign.", updated, study=study)
+        sheet.gauge("study_missing", "Institutions without a reply in it.", number(status.get("missing")), study=study)
+        for code, count in counts(status.get("quarantined")).items():
+            sheet.gauge("study_quarantined", "Replies set aside in it.", count, study=study, code=code)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Serve until told to stop."""
+    asked = argparse.ArgumentParser(prog="python -m server.metrics", description="The platform's metrics on loopback.")
+    asked.add_argument("--home", type=Path, required=True)
+    asked.add_argument("--port", type=int, default=PORT)
+    said = asked.parse_args(words)
+    serve_metrics(said.home, said.port).thread.join()
+
+
+if __name__ == "__main__":
+    main()
