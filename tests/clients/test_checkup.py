@@ -28,7 +28,7 @@ from fedcredit.link.authority import new_key_and_csr
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.trust.keys import Identity
-from fedcredit.trust.manifest import Package, seal_manifest
+from fedcredit.trust.manifest import ManifestFile, Package, StudyRule, seal_manifest
 from fedcredit.trust.software import installed
 from server.gateway import Passes, Place, gateway_config
 from tests.clients.platform import NOW, Consortium
@@ -150,7 +150,7 @@ def test_a_definition_that_nobody_stated_is_asked_for(home: NodeHome) -> None:
 
 @pytest.mark.parametrize(
     ("days", "expected"),
-    [(80, set()), (89.5, {"manifest"}), (340, {"certificate", "manifest", "versions", "policy"})],
+    [(80, set()), (89.5, {"manifest"}), (340, {"certificate", "manifest", "versions", "policy", "studies"})],
 )
 def test_what_ends_is_said_before_it_ends(days: float, expected: set[str], home: NodeHome) -> None:
     assert failed(home, after=timedelta(days=days)) == expected
@@ -341,3 +341,37 @@ def test_a_manifest_that_was_put_in_the_gateways_answer_by_another_is_a_failed_l
     monkeypatch.setattr(check_link, "ask_manifest", lambda subject: Answer(200, unsigned, timedelta()))
     found = {line.name: line for line in checkup(home, [("gateway", check_gateway)], now=NOW)}
     assert not found["gateway"].is_ok
+
+
+SCHEMA = {"type": "object", "additionalProperties": False, "properties": {"features": {"items": {"enum": ["debt"]}}}}
+
+
+def rule(study: str, **other: object) -> StudyRule:
+    said = {"purpose": "credit-risk", "bundles": ("a" * 64,), "schema": {"type": "object"}, "until": NOW + timedelta(9)}
+    return StudyRule(study, **{**said, **other})  # type: ignore[arg-type]
+
+
+def test_each_study_of_the_manifest_is_told_whether_it_is_answered_here(home: NodeHome, consortium: Consortium) -> None:
+    studies = (
+        rule("quickstart"),
+        rule("marketing", purpose="marketing"),
+        rule("narrow", schema=SCHEMA),
+        rule("old", until=NOW - timedelta(1)),
+    )
+    consortium.version += 1
+    sealed = seal_manifest(consortium.manifest(studies=studies), by=consortium.signers)
+    ManifestFile(home.manifest).accept(sealed, now=NOW)
+    found = {name: line.found.partition(":")[0] for name, line in lines(home).items() if name.startswith("study ")}
+    assert {name.removeprefix("study "): said[:8] for name, said in found.items()} == {
+        "quickstart": "answered",
+        "marketing": "refused ",
+        "narrow": "refused ",
+        "old": "refused ",
+    }
+
+
+def test_rows_of_a_level_that_the_policy_does_not_take_are_told_before_any_study(home: NodeHome) -> None:
+    set_facts(home, level=5)
+    line = lines(home)["studies"]
+    assert not line.is_ok
+    assert "highest_level: 5" in line.remedy
