@@ -20,7 +20,7 @@ from fedcredit.trust.joining import JOIN, Join, Request, Role, draft_join, read_
 from fedcredit.trust.manifest import Manifest, Member, Operator, seal_manifest
 from fedcredit.trust.software import installed
 from fedcredit.trust.words import same_name
-from server.consortium.authorities import keep_certificate
+from server.consortium.certificates import keep, was_retired
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import Answer, Pending
 
@@ -76,8 +76,10 @@ def approval(
     waiting = consortium.pending()
     if waiting is not None and waiting.change == change and waiting.manifest:
         return _same(consortium, waiting, requests, replaces=replaces)
+    for request in requests:
+        _check_key_is_not_retired(consortium, request)
     certificates = [_rehearsed(one) if is_rehearsal else _issue(consortium, one, now=now) for one in requests]
-    digests = [one if is_rehearsal else keep_certificate(consortium.places, one) for one in certificates]
+    digests = [one if is_rehearsal else keep(consortium.places, one) for one in certificates]
     draft = consortium.next_version(now=now, packages=tuple(installed()))
     manifest = with_requests(draft, requests, digests, replaces=replaces)
     sealed = seal_manifest(manifest, by=[])
@@ -154,6 +156,19 @@ def _check_clash(manifest: Manifest, request: Request, *, replaces: bool) -> Non
                 found = f"the {what} of {member.name} ({member.status})"
                 hint = "keys are made anew by fedcredit node request, and are never shared or taken up again"
                 raise Clash(name, found=found, expected="keys of its own", hint=hint)
+
+
+def _check_key_is_not_retired(consortium: Consortium, request: Request) -> None:
+    current, name = consortium.current(), request.institution
+    member = current.member(name) if request.role == "institution" else current.operator(name)
+    key = x509.load_pem_x509_csr(request.csr.encode()).public_key()
+    if was_retired(consortium.places, key, held=member.certificate if member else None):
+        raise Clash(
+            name,
+            found="a TLS key that was replaced or revoked",
+            expected="a new one",
+            hint="is this an old copy of a request? ask for a new one, made with a new tls.key",
+        )
 
 
 def _without_member(manifest: Manifest, request: Request) -> list[Member]:

@@ -20,6 +20,7 @@ from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest, seal
 from fedcredit.trust.software import installed
 from server.consortium import officers
 from server.consortium.authorities import settle
+from server.consortium.certificates import retire
 from server.consortium.pending import Missing, Pending, read_pending, write_pending
 from server.consortium.settings import Places, Settings, read_settings, write_settings
 
@@ -210,8 +211,7 @@ class Consortium:
         data = change.manifest.encode()
         manifest = open_manifest(data, now=now)
         file = self.file
-        if file.highest_version() > manifest.version:
-            raise ChangeWaits("change", found="one of an older version", expected="the next version", hint="--drop it")
+        _check_next(manifest, self.current() if file.path.exists() else None)
         # History first: a version that is in force is never missing in it. All of this may be done twice.
         write_whole(self.places.version(manifest.version), data, mode=0o644)
         if file.highest_version() == 0:
@@ -219,6 +219,7 @@ class Consortium:
         else:
             file.accept(data, now=now)
         settle(self.places, manifest)
+        retire(self.places, manifest)
         answers = {}
         for one in change.answers:
             answers[one.name] = self.places.answers / f"{one.name}.fcjoin"
@@ -232,3 +233,15 @@ class Consortium:
         with (self.places.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _check_next(manifest: Manifest, current: Manifest | None) -> None:
+    """Return if this is the version after the one in force, or that one itself after a crash. Raises ChangeWaits."""
+    version = current.version if current else 0
+    if manifest.version != version + 1 and manifest != current:
+        raise ChangeWaits(
+            "change",
+            found=f"one made for version {manifest.version}",
+            expected=f"version {version + 1}",
+            hint="somebody else was faster; run the command again (after fedcredit consortium sign --drop)",
+        )
