@@ -21,6 +21,7 @@ from clients.checkup import Line, Subject, checkup
 from clients.facts import read_facts, set_facts
 from clients.home import NodeHome
 from clients.trial import dry_run, made_up
+from fedcredit.__main__ import main
 from fedcredit.data.windows import save
 from fedcredit.errors import FederationError
 from fedcredit.link import caddy
@@ -246,6 +247,13 @@ def test_the_command_ends_with_one_where_a_line_failed(home: NodeHome, tmp_path:
     assert (done.exit_code, said["ok"]) == (1, False)
     (line,) = [one for one in said["checks"] if not one["is_ok"]]
     assert (line["name"], line["remedy"]) == ("keys", f"chmod 600 {home.flower}")
+
+
+def test_the_program_itself_leaves_with_one_where_a_line_failed(home: NodeHome) -> None:
+    home.policy.unlink()
+    with pytest.raises(SystemExit) as left:
+        main(["node", "check", "--offline", "--home", str(home.folder)])
+    assert left.value.code == 1
 
 
 @contextmanager
