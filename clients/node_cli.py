@@ -12,6 +12,7 @@ import typer
 
 from clients.joining_cli import joining
 from clients.running_cli import running
+from clients.upkeep_cli import upkeep
 from fedcredit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
 node.add_typer(joining)
 node.add_typer(running)
+node.add_typer(upkeep)
 
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")

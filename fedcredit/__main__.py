@@ -57,7 +57,9 @@ def main(args: list[str] | None = None) -> None:
         name="fedcredit", help="Federated credit and risk models; every table stays home.", no_args_is_help=True
     )
     try:
-        program.main(words, standalone_mode=False)
+        code = program.main(words, standalone_mode=False)
+        if isinstance(code, int) and code:  # of a command that did its work and found a fault, such as a check
+            sys.exit(code)
     except FedCreditError as fault:
         sys.exit(_say(fault.as_dict(), as_json="--json" in words, code=fault.exit_code))
     except click.exceptions.NoArgsIsHelpError as fault:

@@ -79,8 +79,14 @@ class Kept:
         self.restarts[name] += 1
 
 
-def keep(kept: Kept, *, on_look: Callable[[], Any] = lambda: None, seconds: float = 0.2) -> None:
-    """Keep the processes running until SIGTERM or Ctrl-C."""
+def keep(
+    kept: Kept,
+    *,
+    on_look: Callable[[], Any] = lambda: None,
+    on_stop: Callable[[], Any] = lambda: None,
+    seconds: float = 0.2,
+) -> None:
+    """Keep the processes running until SIGTERM or Ctrl-C; `on_stop` comes before they are ended."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
@@ -91,7 +97,10 @@ def keep(kept: Kept, *, on_look: Callable[[], Any] = lambda: None, seconds: floa
         log.info("asked to stop")
     finally:
         signal.signal(signal.SIGTERM, before)
-        kept.stop()
+        try:
+            on_stop()
+        finally:
+            kept.stop()
 
 
 def wait_for_port(address: str, *, seconds: float = READY_SECONDS) -> None:

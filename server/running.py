@@ -42,10 +42,7 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
     with _alone(run, only or "platform"):
         kept = Kept(wanted, folder=run, environment=files.environment())
         watch = _Watch(consortium, files, gateway=only in (None, "gateway"), superlink=only in (None, "superlink"))
-        try:
-            keep(kept, on_look=watch.look)
-        finally:
-            watch.stop()
+        keep(kept, on_look=watch.look, on_stop=watch.stop)
 
 
 class _Watch:

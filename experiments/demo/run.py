@@ -19,7 +19,7 @@ from fedcredit.errors import NodeError
 from server.superlink_files import QUIET
 
 ONLINE_SECONDS = 300.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 
 
 @dataclass
