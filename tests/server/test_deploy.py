@@ -210,11 +210,14 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
     assert names <= told
 
 
-def test_a_port_that_nobody_listens_at_is_not_healthy() -> None:
+def test_a_port_that_nobody_listens_at_is_not_healthy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert listens(port)
         assert main(["gateway", str(port)]) == 0
+        (tmp_path / "port").write_text(str(port))
+        assert main(["superlink", str(tmp_path / "port")]) == 0
+    assert main(["superlink", str(tmp_path / "none")]) == 1
     assert main(["gateway", str(port)]) == 1
 
 
