@@ -16,7 +16,8 @@ from flwr.clientapp import ClientApp
 from torch import nn
 
 from clients import masks
-from clients.egress import pass_reply, refusal
+from clients.consent import permit, record_fault, release, terms_here
+from clients.egress import known_code, pass_reply, refusal
 from clients.institution import Rows, institution_of
 from clients.opening import (
     open_task,
@@ -43,6 +44,7 @@ from fedcredit.federation.messages import (
     TRAIN,
     Task,
 )
+from fedcredit.federation.packing import packed_mod
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.mechanism import run_epsilon
 from fedcredit.privacy.secagg import ClientSession
@@ -50,7 +52,7 @@ from fedcredit.privacy.secagg import ClientSession
 MAX_LOSS = 1e6  # as in messages.yaml; a model that has gone astray says no more than that
 LOGS.install()
 log = logging.getLogger(__name__)
-app = ClientApp()
+app = ClientApp(mods=[packed_mod])
 
 Handler = Callable[[Message, Context], Message]
 
@@ -65,13 +67,15 @@ def coded(handler: Handler) -> Handler:
             reply = handler(message, context)
             task = Task.from_config(message.content[CONFIG])
             arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, institution_of(context), kind)
-            return pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
+            passed = pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
+            return release(passed, message, context, task)
         except FedCreditError as fault:
             log.warning("%s refused: %s", kind, fault)
-            return refusal(fault.code, message)
+            code, is_refusal = fault.code, isinstance(fault, PolicyRefused)
         except Exception:
             log.exception("%s failed", kind)
-            return refusal("internal", message)
+            code, is_refusal = "internal", False
+        return refusal(record_fault(known_code(code), message, context, is_refusal=is_refusal), message)
 
     return guarded
 
@@ -81,6 +85,7 @@ def coded(handler: Handler) -> Handler:
 def describe(message: Message, context: Context) -> Message:
     """Who this institution is and what its table looks like; nothing about any company."""
     here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+    permit(message, context, here, task)
     companies, rows = here.sizes(task)
     facts = {
         "institution": here.name,
@@ -102,7 +107,8 @@ def train(message: Message, context: Context) -> Message:
     metrics: dict[str, int | float | list[int]] = {}
     if task.metrics == "exact" and number > 1 and len(here.validation):
         metrics |= _counts(model, here.validation)
-    if task.privacy is None:
+    terms = terms_here(here, task)
+    if terms is None:
         loss = train_plainly(model, here, task, number=number, proximal_mu=proximal_mu(message))
         if math.isfinite(loss):
             metrics["loss"] = six_digits(min(loss, MAX_LOSS))
@@ -112,7 +118,7 @@ def train(message: Message, context: Context) -> Message:
             raise PolicyRefused(
                 "proximal-mu", found="a proximal term, under privacy", expected="a strategy without one"
             )
-        train_private(model, here, task, terms=task.privacy, number=number)
+        train_private(model, here, task, terms=terms, number=number)
         metrics[EXAMPLES] = here.companies
     personal.keep_head(here.folder(task.run), model, share=task.share, number=number)
     arrays = {name: encode(value.numpy()) for name, value in personal.shared(model, share=task.share).items()}
@@ -162,8 +168,9 @@ def shares(message: Message, context: Context) -> Message:
 @coded
 def survivors(message: Message, context: Context) -> Message:
     """Our signature over who is in the sum."""
-    task = Task.from_config(message.content[CONFIG])
-    return _masking(message, context, lambda session, data: masks.sign(session, data, task=task))
+    task, policy = Task.from_config(message.content[CONFIG]), institution_of(context).policy
+    least = policy.least_sum if policy is not None else None
+    return _masking(message, context, lambda session, data: masks.sign(session, data, task=task, least_sum=least))
 
 
 @app.query("unmask")

@@ -32,13 +32,18 @@ def pass_reply(reply: Message, *, to: Message, here: Institution, task: Task, ar
     return Message(reply.content, reply_to=to)  # with metadata made from the question alone
 
 
-def refusal(code: str, message: Message) -> Message:
-    """The error reply with this code; one that is none of ours says no more than that something failed."""
+def known_code(code: str) -> str:
+    """The code, if it is one of ours; another says no more than that something failed."""
     try:
         check_error(CLIENT_APP_RAISED, code)
     except EgressRefused:
-        code = "internal"
-    return Message(Error(CLIENT_APP_RAISED, code), reply_to=message)
+        return "internal"
+    return code
+
+
+def refusal(code: str, message: Message) -> Message:
+    """The error reply with this code, if it is one of ours."""
+    return Message(Error(CLIENT_APP_RAISED, known_code(code)), reply_to=message)
 
 
 def outside(array: Array) -> Block:

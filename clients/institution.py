@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from flwr.app import Context
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clients.policy import Policy
+from clients.policy_file import Pinned
 from fedcredit.data.governance.masking import LOGS
 from fedcredit.data.governance.names import Names, read_names
 from fedcredit.data.windows import Windows, digest, load
@@ -64,7 +67,8 @@ class Institution:
     institution's own, which outlives every run. `populations` are those of companies whose budget the rows spend: all
     tables of an institution share one, unless the operator tells them apart. `level` is the highest of the rows'
     features, or what the operator raised it to; `is_open`: see `levels.may_leave`. `names` are the companies' ids and
-    the local registry: they are searched for in whatever leaves, and masked in the log.
+    the local registry: they are searched for in whatever leaves, and masked in the log. `policy` is the institution's
+    own, as its officer signed it; its limits are in `ceilings` too. `manifest` is the consortium's.
     """
 
     name: str
@@ -87,6 +91,8 @@ class Institution:
     populations: tuple[str, ...] = ()
     study: str = ""
     dataset: str = ""
+    policy: Policy | None = None
+    manifest: Path | None = None
 
     @cached_property
     def companies(self) -> int:
@@ -203,19 +209,45 @@ class Institution:
 
 
 def institution_of(context: Context) -> Institution:
-    """The institution that this node's own configuration describes; read once a process.
+    """The institution that this node's own configuration describes, under its policy; rows are read once a process.
 
     Raises:
         ConfigError: the operator's configuration lacks a key.
         TableError: the table cannot be read.
+        AskRefused: the operator named a policy that is not there, or not as its officer signed it.
     """
-    facts = dict(context.node_config)
-    if "institution" not in facts and NODES_FILE in os.environ:
-        facts = json.loads(Path(os.environ[NODES_FILE]).read_text())[int(facts["partition-id"])]
+    facts = facts_of(context)
     missing = [key for key in ("institution", "windows", "state", "label-definition") if key not in facts]
     if missing:
         raise ConfigError("node_config", found=f"no {', '.join(missing)}", expected="the facts of this institution")
-    return _read(json.dumps(facts, sort_keys=True))
+    said = json.dumps(facts, sort_keys=True)
+    if "policy" not in facts:
+        return _read(said)
+    if "officer" not in facts:
+        expected = "the file of the officer's public identity"
+        raise ConfigError("node_config", found="a policy, no officer", expected=expected)
+    pinned = Pinned(Path(str(facts["policy"])), Path(str(facts["officer"])))
+    return _under(said, pinned.read(institution=str(facts["institution"])))
+
+
+def facts_of(context: Context) -> dict[str, Any]:
+    """What the operator set for this node."""
+    facts: dict[str, Any] = dict(context.node_config)
+    if "institution" not in facts and NODES_FILE in os.environ:
+        facts = json.loads(Path(os.environ[NODES_FILE]).read_text())[int(facts["partition-id"])]
+    return facts
+
+
+@lru_cache(maxsize=64)
+def _under(facts_json: str, policy: Policy) -> Institution:
+    """The institution with the policy's limits beside those of its ceilings, whichever is less."""
+    here = _read(facts_json)
+    lifetimes = [e for e in (here.ceilings.lifetime_epsilon, policy.epsilon.lifetime) if e is not None]
+    sums = [least for least in (here.ceilings.least_sum, policy.least_sum) if least is not None]
+    ceilings = dataclasses.replace(
+        here.ceilings, lifetime_epsilon=min(lifetimes, default=None), least_sum=max(sums, default=None)
+    )
+    return dataclasses.replace(here, policy=policy, ceilings=ceilings)
 
 
 @lru_cache(maxsize=64)
@@ -247,6 +279,7 @@ def _read(facts_json: str) -> Institution:
         populations=_populations(facts),
         study=str(facts.get("study", "")),
         dataset=digest(windows),
+        manifest=Path(str(facts["manifest"])) if "manifest" in facts else None,
     )
 
 

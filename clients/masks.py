@@ -12,7 +12,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
+from clients.consent import terms_here
 from clients.institution import Institution
+from clients.policy import AskRefused
 from clients.training import noisy_sum, train_plainly, train_private
 from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.evaluation.counts import score_counts
@@ -46,13 +48,15 @@ def deal(session: ClientSession, message: Message) -> bytes:
     return session.deal(whole(config, "server-round"), attempt=whole(config, "attempt", most=MAX_ATTEMPT))
 
 
-def sign(session: ClientSession, data: bytes, *, task: Task) -> bytes:
-    """Our signature over the survivors, if they are enough for the noise that the sum shall have."""
+def sign(session: ClientSession, data: bytes, *, task: Task, least_sum: int | None = None) -> bytes:
+    """Our signature over the survivors, if they are enough for the noise that the sum shall have, and for us."""
     is_shared = task.privacy is not None and task.privacy.noise == "distributed"
     least = len(session.plan.roster.names) - (task.privacy.dropouts if task.privacy else 0) if is_shared else 0
     survivors = len(SurvivorSet.from_bytes(data).payloads)
     if survivors < least:
         raise PolicyRefused("masked sum", found=f"{survivors} survivors", expected=f"{least} or more, for its noise")
+    if least_sum is not None and survivors < least_sum:  # the task named enough, and too few of them are left
+        raise AskRefused("cohort", found=f"{survivors} survivors", expected=f"a sum of {least_sum} or more here")
     return session.sign_survivors(data)
 
 
@@ -99,7 +103,7 @@ def _trained(
     number: int,
 ) -> tuple[NDArray[np.float64], int]:
     """The reals of the sum, and the weight: the update times it, or under distributed noise the noisy sum."""
-    terms, count = task.privacy, len(here.train) if task.privacy is None else here.companies
+    terms, count = terms_here(here, task), len(here.train) if task.privacy is None else here.companies
     if count > cap:
         log.info("weight capped: %d of %d count, so that no institution has more than a third", cap, count)
     if terms is not None and terms.noise == "distributed":

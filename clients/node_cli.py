@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.joining_cli import joining
 from fedcredit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 node = typer.Typer(name="node", no_args_is_help=True, help="See what this institution's companies have spent.")
 ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
+node.add_typer(joining)
 
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")

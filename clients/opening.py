@@ -10,6 +10,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 from torch import Tensor, nn
 
+from clients.consent import permit
 from clients.egress import outside, outsides
 from clients.institution import Institution, institution_of
 from fedcredit.data.governance.gate import Block
@@ -37,13 +38,15 @@ def open_task(message: Message, context: Context) -> tuple[Institution, Task, in
     """The institution, the task and the number of the round; refused before a row is touched.
 
     Raises:
-        PolicyRefused, TableError, ConfigError: the task asks for more than the operator allows, or fits no table here.
+        PolicyRefused, TableError, ConfigError: the task asks for more than the operator allows, or fits no table here;
+            of an institution with a policy, AskRefused says which of its rules.
     """
     torch.set_num_threads(1)
     config = message.content[CONFIG]
     if not isinstance(config, ConfigRecord):
         raise TableError("message", found="no config record", expected="a task")
     here, task = institution_of(context), Task.from_config(config)
+    permit(message, context, here, task)
     if task.features != here.features:
         raise TableError("task.features", found="another feature list", expected="the institution's own")
     if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:

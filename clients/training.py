@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clients.institution import Institution
+from clients.reserve import reserved_rounds
 from fedcredit.errors import BudgetSpent, PolicyRefused
 from fedcredit.federation.masked import COMPANIES_IN_SUM
 from fedcredit.federation.messages import PrivacyTerms, Task
@@ -21,15 +22,6 @@ from fedcredit.privacy.kernel import clipped_sum
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.privacy.randomness import Stream
 from fedcredit.privacy.units import clip_and_noise
-
-
-def reserved_rounds(rounds: int) -> int:
-    """How many repeats after a crash the noise of a private run covers beyond its plan; a short run has none.
-
-    >>> reserved_rounds(1), reserved_rounds(10), reserved_rounds(300)
-    (0, 1, 6)
-    """
-    return max(1, rounds // 50) if rounds >= 10 else 0
 
 
 def train_plainly(model: nn.Module, here: Institution, task: Task, *, number: int, proximal_mu: float) -> float:

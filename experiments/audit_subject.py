@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clients.training import reserved_rounds
+from clients.reserve import reserved_rounds
 from experiments.folder import read_settings
 from experiments.rows import rows_of, table_of
 from experiments.training import task_of

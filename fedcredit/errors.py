@@ -101,6 +101,12 @@ class FederationError(FedCreditError):
     code = "federation"
 
 
+class NodeError(FedCreditError):
+    """A node cannot start, cannot be reached, or was sent what it does not take."""
+
+    code = "node"
+
+
 class CheckpointError(FedCreditError):
     """A checkpoint could not be written or does not belong to this run."""
 

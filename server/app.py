@@ -18,10 +18,12 @@ from fedcredit.errors import ConfigError, FederationError
 from fedcredit.federation import personal
 from fedcredit.federation.admission import error_code
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
-from fedcredit.federation.cohort import Member, gather
+from fedcredit.federation.cohort import Member, Register, gather
 from fedcredit.federation.engine import RoundPlan, run_rounds, to_record
+from fedcredit.federation.exchange import Exchange
 from fedcredit.federation.messages import ARRAYS, CONFIG, METRICS, PERSONALISE, SPENT, Task
 from fedcredit.models.build import build
+from fedcredit.trust.keys import PublicIdentity
 from fedcredit.trust.roster import read_roster
 
 logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every round at INFO
@@ -31,8 +33,8 @@ logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every 
 class Order:
     """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy.
 
-    roster: the file of the institutions' identities, for a task with masking. initial: the arrays to start from, such
-    as those of the model in service; else those of a fresh model.
+    roster: the file of the institutions' identities, for a task with masking, or `pinned` those themselves. initial:
+    the arrays to start from, such as those of the model in service; else those of a fresh model.
     """
 
     task: Task
@@ -41,6 +43,7 @@ class Order:
     checkpoints: Path | None = None
     roster: Path | None = None
     initial: Arrays | None = None
+    pinned: Mapping[str, PublicIdentity] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,27 @@ class Conducted:
     epsilon: dict[str, float]
 
 
-def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None] = lambda record: None) -> Conducted:
-    """Run the order on the grid; the grid may be in one process, Ray or a SuperLink.
+def conduct(
+    grid: Grid,
+    order: Order,
+    *,
+    on_round: Callable[[RoundRecord], None] = lambda record: None,
+    register: Register | None = None,
+) -> Conducted:
+    """Run the order on the grid; the grid may be in one process, Ray or a SuperLink, which has a register of nodes.
 
     Raises:
         FederationError, CheckpointError: see `run_rounds`.
     """
     task, plan = order.task, order.plan
-    members = gather(grid, task, quorum=plan.quorum, wait_seconds=plan.wait_seconds, poll_seconds=plan.poll_seconds)
+    members = gather(
+        grid,
+        task,
+        quorum=plan.quorum,
+        wait_seconds=plan.wait_seconds,
+        poll_seconds=plan.poll_seconds,
+        register=register,
+    )
     state = run_rounds(
         grid,
         strategy_of(order.strategy),
@@ -68,7 +84,7 @@ def conduct(grid: Grid, order: Order, *, on_round: Callable[[RoundRecord], None]
         plan=plan,
         members=members,
         checkpoints=order.checkpoints,
-        pinned=read_roster(order.roster) if order.roster is not None else None,
+        pinned=read_roster(order.roster) if order.roster is not None else order.pinned,
         on_round=on_round,
     )
     if task.personal is not None:
@@ -127,9 +143,12 @@ def _ask_all(grid: Grid, members: list[Member], kind: str, order: Order, state: 
     arrays = {} if kind == SPENT else {ARRAYS: to_record(state.arrays)}
     messages = [Message(RecordDict({CONFIG: config, **arrays}), m.node, kind) for m in members]
     names = {member.node: member.institution for member in members}
-    replies = grid.send_and_receive(messages, timeout=order.plan.deadline_seconds)
-    answers = {names[reply.metadata.src_node_id]: reply for reply in replies if reply.has_content()}
-    faults = {error_code(reply) for reply in replies if reply.has_error()}
+    # Not grid.send_and_receive, which looks for replies every three seconds only.
+    plan = order.plan
+    exchange = Exchange(grid, names, deadline_seconds=plan.deadline_seconds, poll_seconds=plan.poll_seconds)
+    replies, _ = exchange.send(messages)
+    answers = {name: reply for name, reply in replies.items() if reply.has_content()}
+    faults = {error_code(reply) for reply in replies.values() if reply.has_error()}
     silent = sorted(set(names.values()) - set(answers))
     if silent:
         reasons = ", ".join(sorted(faults or {"deadline"}))

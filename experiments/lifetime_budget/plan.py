@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clients.training import reserved_rounds
+from clients.reserve import reserved_rounds
 from fedcredit.privacy.accounting import Step, epsilon_spent, solve_noise
 
 MARGIN = 0.01  # of epsilon: the ledger composes by another accountant, which rounds upwards

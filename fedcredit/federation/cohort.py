@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -29,17 +30,51 @@ class Member:
     rows: int
 
 
-def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_seconds: float = 0.5) -> list[Member]:
+@dataclass(frozen=True)
+class Register:
+    """Whose node each registered key is, by the key in base64; `settle_seconds` is how long the last ones are waited
+    for once there are enough.
+    """
+
+    keys: Mapping[str, str]
+    settle_seconds: float = 10.0
+
+    def names_on(self, grid: Grid) -> dict[int, str]:
+        """The institution of each node that is online; a SuperLink's grid knows the keys."""
+        found = grid.get_nodes()  # type: ignore[attr-defined]  # of HttpGrid
+        keys = {int(node.node_id): base64.b64encode(bytes(node.public_key)).decode() for node in found}
+        return {node: self.keys[key] for node, key in keys.items() if key in self.keys}
+
+
+def gather(
+    grid: Grid,
+    task: Task,
+    *,
+    quorum: int,
+    wait_seconds: float,
+    poll_seconds: float = 0.5,
+    register: Register | None = None,
+) -> list[Member]:
     """The institutions of this run, sorted by name.
 
     Waits at most `wait_seconds` for `quorum` nodes (Flower's own loop would wait for ever), asks each who it is, and
-    refuses institutions that share a name, or whose schema or label definition differs.
+    refuses institutions that share a name, or whose schema or label definition differs. With a register only the
+    institutions in it are asked, those of the task's groups where it has any, and each is heard under its own name.
 
     Raises:
         FederationError: too few nodes or answers in time, or institutions that do not fit together.
     """
     give_up = time.monotonic() + wait_seconds
-    nodes = _wait_for_nodes(grid, quorum=quorum, give_up=give_up, poll_seconds=poll_seconds)
+    wanted = {name for group in task.masking.groups for name in group} if task.masking is not None else None
+    names = (lambda: _wanted(register.names_on(grid), wanted)) if register is not None else (lambda: None)
+    nodes = _wait_for_nodes(grid, names, quorum=quorum, give_up=give_up, poll_seconds=poll_seconds)
+    if register is not None:
+        most = len(set(register.keys.values()) & wanted if wanted is not None else set(register.keys.values()))
+        settled = min(give_up, time.monotonic() + register.settle_seconds)
+        while len(nodes) < most and time.monotonic() < settled:
+            time.sleep(poll_seconds)
+            nodes = sorted(names() or {})
+    registered = names()
     questions = [Message(RecordDict({CONFIG: task.as_config()}), node, DESCRIBE) for node in nodes]
     pushed = dict(zip(grid.push_messages(questions), nodes, strict=True))
     members: list[Member] = []
@@ -48,6 +83,8 @@ def gather(grid: Grid, task: Task, *, quorum: int, wait_seconds: float, poll_sec
         for reply in grid.pull_messages(list(pushed)):
             node = pushed.pop(reply.metadata.reply_to_message_id)
             member = _member(node, reply)
+            if isinstance(member, Member) and registered is not None and registered.get(node) != member.institution:
+                member = "another-name"
             if isinstance(member, Member):
                 members.append(member)
             else:
@@ -79,8 +116,18 @@ class FreeNodes:
         return self.nodes
 
 
-def _wait_for_nodes(grid: Grid, *, quorum: int, give_up: float, poll_seconds: float) -> list[int]:
-    while len(nodes := sorted(grid.get_node_ids())) < quorum:
+def _wanted(names: dict[int, str], wanted: set[str] | None) -> dict[int, str]:
+    return {node: name for node, name in names.items() if wanted is None or name in wanted}
+
+
+def _wait_for_nodes(
+    grid: Grid, names: Callable[[], dict[int, str] | None], *, quorum: int, give_up: float, poll_seconds: float
+) -> list[int]:
+    def nodes_now() -> list[int]:
+        registered = names()
+        return sorted(grid.get_node_ids() if registered is None else registered)
+
+    while len(nodes := nodes_now()) < quorum:
         if time.monotonic() > give_up:
             raise FederationError(
                 "waiting for nodes",

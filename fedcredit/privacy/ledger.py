@@ -141,6 +141,17 @@ class Ledger:
         with ledger_open.reading(self.path, is_whole=False) as db:
             return bool(ledger_file.charged_counts(db, account.run, population=account.populations[0]))
 
+    def charged(self, account: Account, *, number: int) -> tuple[Entry, ...]:
+        """The newest charge of one round, an entry a population; none if it was not charged."""
+        if not self.path.exists():
+            return ()
+        found = []
+        with ledger_open.reading(self.path, is_whole=False) as db:
+            for population in account.populations:
+                run = ledger_file.read_run(db, account.run, population=population, event="charge", number=number)
+                found += run[-1:]
+        return tuple(found)
+
     def history(self, account: Account) -> list[Mechanism]:
         """What the run has charged."""
         if not self.path.exists():

@@ -39,7 +39,7 @@ def certificate_digest(pem: str, *, where: str = "certificate", most: int = 1) -
 def checked_leaf(pem: str, *, name: str, authority: str, where: str = "certificate") -> x509.Certificate:
     """The certificate, if one of the consortium's authorities has issued it to `name`. Raises ConfigError."""
     leaf = certificates_in(pem, where=where)[0]
-    if not any(_is_issued_by(leaf, issuer) for issuer in certificates_in(authority, where="authority", most=2)):
+    if not any(is_issued_by(leaf, issuer) for issuer in certificates_in(authority, where="authority", most=2)):
         raise ConfigError(where, found="one of another authority", expected="one that the consortium has issued")
     if common_name(leaf.subject) != name:
         raise ConfigError(where, found="one of another name", expected=name)
@@ -81,7 +81,8 @@ def common_name(subject: x509.Name) -> str | None:
     return str(names[0].value) if len(names) == 1 else None
 
 
-def _is_issued_by(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_issued_by(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the issuer has signed the certificate."""
     try:
         leaf.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):

@@ -1,0 +1,223 @@
+"""A message becomes a question to the institution's policy, and question and answer lines of its audit log.
+
+The question is on disk before a row is touched, and what leaves before it leaves. So whatever a crash cuts short, the
+log has at least what the platform has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Array, ConfigRecord, Context, Message
+
+from clients.allowed import Rules, purpose_of
+from clients.audit_entry import AuditBroken, Event
+from clients.audit_log import AuditLog
+from clients.institution import Institution, facts_of, institution_of
+from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
+from fedcredit.data.governance.masking import mask_text
+from fedcredit.errors import ConfigError, FedCreditError
+from fedcredit.federation.masked import EVALUATES
+from fedcredit.federation.messages import CONFIG, MASKED, TRAIN, PrivacyTerms, Task
+from fedcredit.trust.keys import Identity
+
+log = logging.getLogger(__name__)
+MAX_WORD = 120  # of a name that the platform chose
+MAX_ARRAYS = 64  # whose names an entry lists; of more it has the number
+
+
+def permit(message: Message, context: Context, here: Institution, task: Task) -> None:
+    """Return if the institution's policy and the consortium's manifest allow the message; clamped terms are fine.
+
+    Without a policy, everything is as the node's other settings say.
+
+    Raises:
+        AskRefused: with the rule as its code.
+        AuditBroken: the question could not be put on record.
+    """
+    if here.policy is None and here.manifest is None and _log_of(context) is None:
+        return
+    now, why, purpose, terms = datetime.now(UTC), tuple[str, ...](), "", task.privacy
+    if here.manifest is not None:
+        rule = Rules(here.manifest).of(task.study, at=now)
+        purpose = purpose_of(rule, str(message.content[CONFIG]["task"]), at=now)
+    ask = ask_of(task, here, purpose=purpose, at=now)
+    if here.policy is not None:
+        match decide(here.policy, ask):
+            case Refused(reason, what):
+                raise AskRefused(reason, found="what the policy does not allow", expected="what it does", hint=what)
+            case Clamped(clamped, because):
+                terms, why = clamped, because
+            case Granted():
+                pass
+    facts = {
+        **_question(message, here, task),
+        "decision": "clamped" if why else "granted",
+        "why": list(why),
+        "purpose": _word(purpose),
+        "cohort": ask.cohort,
+        "metrics": ask.metrics,
+        "columns": len(ask.columns),
+        "level": here.level,
+        "terms": None if terms is None else asdict(terms),
+    }
+    _append(context, "asked", facts)
+
+
+def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
+    """What the task asks of this institution. Every column has the level of the rows: that of the most harmful one."""
+    return Ask(
+        study=task.study,
+        purpose=purpose,
+        columns=dict.fromkeys(task.features, here.level),
+        terms=task.privacy,
+        cohort=len(here.group_of(task)) if task.masking is not None else 1,
+        metrics=task.metrics,
+        is_masked=bool(here.group_of(task)),
+        at=at,
+    )
+
+
+def terms_here(here: Institution, task: Task) -> PrivacyTerms | None:
+    """The terms to train under: the task's, or what the policy clamps them to; `permit` has seen that it may be.
+
+    Only training uses them. All that the institutions agree on, such as the plan of the masks, is the task's own.
+    """
+    if here.policy is None:
+        return task.privacy
+    match terms_under(here.policy, task.privacy):
+        case Refused(reason, what):
+            raise AskRefused(reason, found="what the policy does not allow", expected="what it does", hint=what)
+        case Granted(terms) | Clamped(terms, _):
+            return terms
+
+
+def release(reply: Message, message: Message, context: Context, task: Task) -> Message:
+    """The reply, once what leaves is on record.
+
+    Raises:
+        AskRefused: the policy was stopped or changed for another while the answer was made.
+        AuditBroken: it could not be put on record.
+    """
+    here = institution_of(context)
+    if here.policy is not None and here.policy.stopped:
+        raise AskRefused("stopped", found="a node that was stopped", expected="one that answers")
+    if _log_of(context) is None:
+        return reply
+    kind, arrays, size, keys = message.metadata.message_type, list[list[Any]](), 0, dict[str, list[str]]()
+    for name, record in reply.content.items():
+        for key, value in record.items():
+            size += len(key) + _size(value)
+            if isinstance(value, Array):
+                arrays.append([key, list(value.shape)])
+        keys[name] = [] if all(isinstance(value, Array) for value in record.values()) else list(record)
+    facts = {
+        **_question(message, here, task),
+        "records": keys,
+        "arrays": arrays[:MAX_ARRAYS],
+        "array_count": len(arrays),
+        "bytes": size,
+        "charge": _charge(message, here, task) if kind in (TRAIN, MASKED) and task.privacy is not None else None,
+    }
+    _append(context, "left", facts)
+    return reply
+
+
+def record_fault(code: str, message: Message, context: Context, *, is_refusal: bool) -> str:
+    """The code that may be answered, once it is on record; `audit` where that was not possible."""
+    try:
+        facts: dict[str, Any] = {"type": _word(message.metadata.message_type)}
+        if _log_of(context) is not None:
+            facts |= _named(message)
+            _append(context, "refused" if is_refusal else "error", {**facts, "code": code})
+    except FedCreditError as fault:
+        log.error("the audit log takes no entry: %s", fault)  # noqa: TRY400 - its text is all there is to know
+        return AuditBroken.code
+    return code
+
+
+def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
+    facts = {"type": message.metadata.message_type, **_named(message)}
+    if task.privacy is not None:
+        facts["account"] = here.account_of(task, delta=task.privacy.delta).run
+    return facts
+
+
+def _named(message: Message) -> dict[str, Any]:
+    """Which study, run and round the message says that it belongs to, as far as it can be read."""
+    config = message.content.get(CONFIG) if message.has_content() else None
+    if not isinstance(config, ConfigRecord):
+        return {}
+    numbers = {"round": config.get("server-round"), "attempt": config.get("attempt")}
+    facts: dict[str, Any] = {name: value for name, value in numbers.items() if type(value) is int}
+    if isinstance(session := config.get("session"), str):
+        facts["session"] = _word(session)
+    try:
+        task = Task.from_config(config)
+    except (FedCreditError, ValueError, TypeError):
+        return facts
+    return {**facts, "study": _word(task.study), "run": _word(task.run)}
+
+
+def _charge(message: Message, here: Institution, task: Task) -> dict[str, Any] | None:
+    """The newest charge of the round, by the number and hash of its entries in the ledger; none if nothing trained."""
+    config, terms = message.content[CONFIG], terms_here(here, task)
+    number = config.get("server-round", 0)
+    if terms is None or config.get(EVALUATES) or not isinstance(number, int):
+        return None
+    entries = here.ledger_of(task).charged(here.account_of(task, delta=terms.delta), number=number)
+    if not entries:
+        return None
+    return {
+        "entries": [[entry.seq, entry.hash] for entry in entries],
+        "noise": entries[0].spends.noise_scale,
+        "epsilon_of_run": terms.epsilon,
+        "delta": terms.delta,
+        "lifetime_after": max(entry.epsilon_after for entry in entries),
+    }
+
+
+def _append(context: Context, event: Event, facts: Mapping[str, Any]) -> None:
+    kept = _log_of(context)
+    if kept is not None:
+        kept.append(event, facts)
+
+
+def _log_of(context: Context) -> AuditLog | None:
+    """The node's audit log, which needs no table and no policy, so that what refuses them is on record too."""
+    facts = facts_of(context)
+    if "audit" not in facts:
+        return None
+    if "identity" not in facts:
+        hint = "node_config: identity names the file of the key that signs it"
+        raise ConfigError("node_config", found="an audit log, no identity", expected="both", hint=hint)
+    return _opened(Path(str(facts["audit"])), Path(str(facts["identity"])))
+
+
+@lru_cache(maxsize=64)
+def _opened(path: Path, identity: Path) -> AuditLog:
+    return AuditLog(path, Identity.load(identity))
+
+
+@lru_cache(maxsize=1024)
+def _word(text: str) -> str:
+    """A name that the platform chose, as far as it is one: whatever looks like somebody's code in it is masked."""
+    said = mask_text(text[:MAX_WORD])
+    return said if said.isprintable() else json.dumps(said)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Array):
+        return len(value.data)
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, str):
+        return len(value.encode())
+    return 8 * len(value) if isinstance(value, list) else 8

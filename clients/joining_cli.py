@@ -1,0 +1,222 @@
+"""`fedcredit node request|join|data|check|leave`: an institution asks, is let in, looks after itself, and goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedcredit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clients.join import Offer
+
+joining = typer.Typer()
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+HomeFolder = Annotated[
+    Path | None, typer.Option("--home", help="The node's folder; else the only one on this machine.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+HOW_TO_HEAR = (
+    "telephone the platform on a number that did not come with the file, have them read the fingerprint that "
+    "`fedcredit consortium members` prints, and type what you hear: 16 digits or more"
+)
+
+
+@joining.command("request")
+def request_join(
+    institution: str,
+    home: Annotated[Path | None, typer.Option("--home", help="Folder; else FEDCREDIT_HOME/INSTITUTION.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The request; else INSTITUTION.fcreq here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make this node's keys, which never leave, and write the request to join that the consortium approves.
+
+    A second time the keys stay and the request is new.
+    """
+    from clients.home import NodeHome, home_of
+    from clients.request import make_request
+    from fedcredit.trust.files import write_whole
+    from fedcredit.trust.fingerprint import spaced
+    from fedcredit.trust.joining import read_request
+
+    node = NodeHome(home.resolve()) if home else home_of(institution)
+    data = make_request(node, institution=institution)
+    target = out or Path(f"{node.folder.name if home is None else institution}.fcreq")
+    write_whole(target, data, mode=0o644)
+    made = read_request(data)
+    if as_json:
+        facts = {"request": str(target), "home": str(node.folder), "fingerprint": made.identity.fingerprint}
+        report = {**asdict(made.environment), "clock_utc": made.environment.clock_utc.isoformat()}
+        typer.echo(json.dumps({**facts, "environment": report}, ensure_ascii=False))
+        return
+    typer.echo(f"keys in {node.folder}, which stay there: {', '.join(path.name for path in node.keys)}", err=True)
+    typer.echo(f"send {target} to the consortium; they will telephone and ask for your fingerprint:", err=True)
+    typer.echo(f"  {spaced(made.identity.fingerprint)}", err=True)
+    typer.echo(str(target))
+
+
+@joining.command("join")
+def join_consortium(
+    path: Path,
+    fingerprint: Annotated[str | None, typer.Option(help="What the platform read to you on the telephone.")] = None,
+    home: HomeFolder = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Verify the consortium's answer, show the policy, ask, sign it, and write what the node needs to start.
+
+    Nothing is written unless everything holds and you agree.
+    """
+    from clients.home import find_home, home_of
+    from clients.join import MAX_JOIN_BYTES, accept_offer, verify_offer
+    from fedcredit.trust.envelope import peek
+
+    if fingerprint is None:
+        raise ConfigError("--fingerprint", found="none", expected="the consortium's", hint=HOW_TO_HEAR)
+    if as_json and not yes:
+        raise ConfigError("--json", found="nobody to ask", expected="--yes beside it")
+    data = _bytes(path, most=MAX_JOIN_BYTES)
+    named = str(peek(data, kind="join").get("institution", ""))  # says which folder; verified below
+    node = find_home(home) if home else home_of(named)
+    now = datetime.now(UTC)
+    offer = verify_offer(data, home=node, fingerprint=fingerprint, now=now)
+    if not as_json:
+        typer.echo("\n".join(_said(offer)), err=True)
+    if not yes:
+        typer.confirm("Sign this policy and join?" if not offer.is_kept else "Join?", abort=True, err=True)
+    written = accept_offer(offer, home=node, fingerprint=fingerprint, now=now)
+    if as_json:
+        facts = {"home": str(node.folder), "consortium": offer.join.consortium, "version": offer.manifest.version}
+        typer.echo(json.dumps({**facts, "written": written, "signed": not offer.is_kept}, ensure_ascii=False))
+        return
+    typer.echo(f"written: {', '.join(written)}", err=True)
+    typer.echo("next: fedcredit node data TABLE, then fedcredit node check", err=True)
+    typer.echo(str(node.folder))
+
+
+@joining.command("data")
+def set_rows(
+    table: Annotated[Path | None, typer.Argument(help="data.parquet of `fedcredit data build`.")] = None,
+    home: HomeFolder = None,
+    length: Annotated[int, typer.Option(help="Periods of a window, for a panel; the study's task says how many.")] = 1,
+    named: Annotated[str | None, typer.Option("--as", help="What the table calls this institution.")] = None,
+    synthetic: Annotated[int | None, typer.Option(help="Instead: the rows of a synthetic bank, 1 to 5.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the rows that the node trains on, from a table that was checked and built, or synthetic ones to try it out.
+
+    It takes this institution's rows, without those of the test split, and says in node.yaml what the outcome means.
+    """
+    from clients.facts import read_facts, set_facts
+    from clients.home import find_home
+    from clients.rows import SYNTHETIC_MONTHS, save_private, synthetic_table, windows_of
+    from fedcredit.data.schema import read_schema
+    from fedcredit.data.tables import read_table
+
+    if (table is None) == (synthetic is None):
+        raise ConfigError("command line", found="both or neither", expected="a TABLE, or --synthetic N")
+    node = find_home(home)
+    institution = read_facts(node).institution
+    if synthetic is not None:
+        found, named = synthetic_table(synthetic)
+        length = SYNTHETIC_MONTHS
+    elif table is not None:
+        found = read_table(table, read_schema(table.with_name("table.json")), allow_gaps=True)
+    windows = windows_of(found, institution=institution, length=length, named=named)
+    save_private(windows, node.windows)
+    definition = found.schema.label.definition
+    set_facts(node, windows=node.windows.name, label_definition=definition, open_rows=synthetic is not None)
+    facts = {
+        "windows": str(node.windows),
+        "rows": len(windows),
+        "companies": len(set(windows.company.tolist())),
+        "features": len(windows.features),
+        "level": windows.level,
+        "label_definition": definition,
+        "synthetic": synthetic is not None,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    shape = f"{windows.x.shape[1]} periods of {len(windows.features)} features, level {windows.level}"
+    typer.echo(f"{facts['rows']} windows of {facts['companies']} companies, {shape}", err=True)
+    typer.echo(str(node.windows))
+
+
+@joining.command("check")
+def check_node(
+    home: HomeFolder = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Leave out the link and the clock.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check everything that a node needs, one line each: ok, or what mends it. Exit code 1 if a line failed."""
+    from clients.checks import every_check
+    from clients.checkup import checkup
+    from clients.home import find_home
+
+    lines = checkup(find_home(home), every_check(is_online=not offline), now=datetime.now(UTC))
+    is_ok = all(line.is_ok for line in lines)
+    if as_json:
+        typer.echo(json.dumps({"ok": is_ok, "checks": [asdict(line) for line in lines]}, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(str(line) for line in lines))
+    if not is_ok:
+        raise typer.Exit(1)
+
+
+@joining.command("leave")
+def leave_consortium(home: HomeFolder = None, yes: Yes = False, as_json: Json = False) -> None:
+    """Stop answering, and say what to send so that the platform revokes this node; ledger, log and rows stay here."""
+    from clients.home import find_home
+    from clients.leave import leave
+
+    node = find_home(home)
+    if not yes:
+        if as_json:
+            raise ConfigError("--json", found="nobody to ask", expected="--yes beside it")
+        typer.confirm(f"Stop the node in {node.folder} and leave?", abort=True, err=True)
+    left = leave(node)
+    if as_json:
+        typer.echo(json.dumps(asdict(left), ensure_ascii=False))
+        return
+    typer.echo(left.message)
+    typer.echo(left.story, err=True)
+
+
+def _said(offer: Offer) -> list[str]:
+    """What somebody should know before saying yes."""
+    from clients.plain_policy import in_plain_words
+
+    manifest, join = offer.manifest, offer.join
+    lines = [
+        f"{join.consortium}: manifest {manifest.version}, until {manifest.expires:%Y-%m-%d}, signed by "
+        f"{manifest.threshold} of {len(manifest.officers)} officers ({', '.join(sorted(manifest.officers))})",
+        f"gateway {join.gateway}; {len(manifest.active_members)} institutions: "
+        + ", ".join(one.name for one in manifest.active_members),
+    ]
+    lines += [
+        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, {len(rule.bundles)} versions of its code"
+        for rule in manifest.studies
+    ]
+    lines += [f"software {one.name} {one.version} sha256 {one.sha256}" for one in join.software]
+    if offer.is_kept:
+        return [*lines, "The policy that is here stays as your officer signed it."]
+    return [*lines, f"The policy of {join.institution} allows:", *(f"  {one}" for one in in_plain_words(offer.policy))]
+
+
+def _bytes(path: Path, *, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise ConfigError(str(path), found="no file", expected="the consortium's answer, a .fcjoin") from None
+    if len(data) > most:
+        raise ConfigError(str(path), found="a larger file", expected=f"at most {most} bytes")
+    return data

@@ -1,0 +1,242 @@
+"""Questions that wait at the SuperLink become answers of this institution's worker: the node's one long-lived process.
+
+It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
+SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
+trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here, in
+fedcredit/federation/grid.py and in server/superlink.py only.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.app import Error, Message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.supercore.error import FlowerError
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    inflate_object_from_contents,
+    pull_objects,
+    push_object_contents_from_iterable,
+)
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.fleet_http_connection import http_request_response
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from httpx import HTTPError, HTTPStatusError
+
+from fedcredit.errors import FedCreditError, NodeError
+from fedcredit.trust.keys import require_private
+
+log = logging.getLogger(__name__)
+
+CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
+MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
+# Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
+# An empty mailbox is looked into again after a while that grows with how long it has been empty.
+FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.1, 1.4, 1.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """One message as it came: the bundle that the run names, and the message with its content."""
+
+    bundle: str
+    message: Message
+
+
+Answer = Callable[[Question], Message]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """An active connection: Flower's own calls, by name."""
+
+    node: int
+    receive: Callable[[], Any]
+    send: Callable[..., Any]
+    get_run: Callable[[int], Any]
+    get_fab: Callable[[str, int], Any]
+    pull_object: Callable[[int, str], bytes]
+    push_object: Callable[[int, str, str, bytes], None]
+    confirm: Callable[[int, str], None]
+
+
+@contextmanager
+def connected(address: str, key: Path, *, last_node: int | None = None) -> Iterator[Fleet]:
+    """The fleet API at `address`, which is the tunnel's end on this machine; active until the block is left.
+
+    `last_node` is the id under which this very node was active when it died: the SuperLink would refuse it for up to a
+    minute, so it is signed off first.
+
+    Raises:
+        NodeError: the SuperLink does not let this node in.
+    """
+    private = _flower_key(key)
+    if last_node is not None:
+        _sign_off(address, private, last_node)
+    try:
+        with http_request_response(address, True, None, (private, private.public_key())) as calls:
+            yield Fleet(*calls)
+    except SystemExit as fault:  # flwr leaves the process where it cannot activate; its own log line says why
+        raise NodeError(
+            f"SuperLink at {address}",
+            found="a refusal to let this node in",
+            expected="an active node",
+            hint="another node with this key is online, or was less than a minute ago; or its key is not registered",
+        ) from fault
+
+
+def serve(fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], None], idle: Callable[[], None]) -> None:
+    """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
+
+    `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it.
+    """
+    bundles: dict[int, str | FedCreditError] = {}
+    wait = FIRST_POLL_SECONDS
+    while True:
+        found = _receive(fleet)
+        if found is None:
+            idle()
+            time.sleep(wait)
+            wait = min(wait * POLL_GROWTH, LONGEST_POLL_SECONDS)
+            continue
+        wait = FIRST_POLL_SECONDS
+        envelope, tree = found
+        try:
+            _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
+        except RunNotRunningException:
+            log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
+
+
+def pack(message: Message) -> bytes:
+    """A message with its content as bytes, for the pipe to the worker."""
+    return message_to_proto(message).SerializeToString()  # type: ignore[no-any-return]
+
+
+def unpack(data: bytes) -> Message:
+    """The message in `data`."""
+    return message_from_proto(MessageProto.FromString(data))
+
+
+def be_task(*, run: int, node: int) -> None:
+    """Let this process build messages: flwr ties every new one to a task."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, node, 1
+
+
+def _receive(fleet: Fleet) -> Any:
+    try:
+        return fleet.receive()
+    except RunNotRunningException:  # flwr's reading of a 403: the gateway does not know this institution any more
+        log.warning("the gateway refuses this node")
+        time.sleep(LONGEST_POLL_SECONDS)
+        return None
+
+
+def _answer_one(
+    fleet: Fleet,
+    envelope: Message,
+    tree: Any,
+    answer: Answer,
+    bundles: dict[int, str | FedCreditError],
+    known_bundle: Callable[[str, bytes], None],
+) -> None:
+    began, run = time.monotonic(), envelope.metadata.run_id
+    be_task(run=run, node=fleet.node)
+    try:
+        if run not in bundles:
+            bundles[run] = _bundle_of(fleet, run, known_bundle)
+        message = _pull(fleet, envelope, tree)
+        bundle = bundles[run]
+        if isinstance(bundle, FedCreditError):
+            raise bundle
+        reply = answer(Question(bundle, message))
+    except FedCreditError as fault:
+        log.warning("%s refused: %s", envelope.metadata.message_type, fault)
+        reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)
+    _push(fleet, reply, seconds=time.monotonic() - began)
+
+
+def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None]) -> str | FedCreditError:
+    digest = str(fleet.get_run(run).fab_hash)
+    try:
+        known_bundle(digest, fleet.get_fab(digest, run).content)
+    except FedCreditError as fault:
+        return fault
+    return digest
+
+
+def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
+    """The message with its content, within the size that a question may have."""
+    run, key = envelope.metadata.run_id, envelope.metadata.message_id
+    wanted = [item.object_id for item in iterate_object_tree(tree)]
+    if len(wanted) > MAX_OBJECTS:
+        raise NodeError("question", found=f"{len(wanted)} pieces", expected=f"at most {MAX_OBJECTS}")
+    left = MAX_QUESTION_BYTES
+
+    def pull(object_id: str) -> bytes:
+        nonlocal left
+        content = fleet.pull_object(run, object_id)
+        left -= len(content)
+        if left < 0:
+            raise NodeError("question", found="a larger one", expected=f"at most {MAX_QUESTION_BYTES} bytes")
+        return content
+
+    contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
+    fleet.confirm(run, key)
+    message = inflate_object_from_contents(key, contents)
+    if not isinstance(message, Message):
+        raise NodeError("question", found=type(message).__name__, expected="a message")
+    message.metadata.__dict__["_message_id"] = key
+    return message
+
+
+def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
+    run = reply.metadata.run_id
+    with no_object_id_recompute():
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        tree = get_object_tree(reply)
+        contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
+        wanted, session = fleet.send(reply, tree, seconds)
+    pieces = [(key, content) for key, content in contents.items() if key in wanted]
+    push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
+
+
+def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    require_private(path)
+    key = load_ssh_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise NodeError(path.name, found="another kind of key", expected="an ECDSA key, as flower-supernode takes it")
+    return key
+
+
+def _sign_off(address: str, key: ec.EllipticCurvePrivateKey, node: int) -> None:
+    """Tell the SuperLink that the process which was active as `node` is no more; it may know that already."""
+    signed = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(key, key.public_key())]
+    with FleetHttpClient.from_server_address(address, True, None, interceptors=signed) as client:
+        try:
+            client.DeactivateNode(DeactivateNodeRequest(node_id=node))
+        except HTTPStatusError as fault:
+            known = FlowerError.from_json(fault.response.text)
+            log.info("not signed off: %s", known.message if known else fault.response.status_code)
+        except HTTPError as fault:
+            log.info("not signed off: %s", type(fault).__name__)

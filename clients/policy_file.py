@@ -1,0 +1,193 @@
+"""A YAML file with its officer's signature beside it becomes a policy; unsigned, edited or misspelt it is none.
+
+The signature, `policy.yaml.sig`, is over the digest of the file's bytes, so that a comment is signed too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clients.policy import AskRefused, Policy
+from clients.policy_seal import open_policy, seal_policy
+from fedcredit.errors import ConfigError, FedCreditError
+from fedcredit.strict import build
+from fedcredit.trust.keys import Identity, PublicIdentity, SignatureInvalid
+
+MAX_POLICY_BYTES = 64 * 1024
+MAX_SIGNATURE_BYTES = 64 * 1024  # a few officers of 7 kB each
+UNSIGNED = "fedcredit node policy sign, by the officer"
+_STOPPED = re.compile(r"^stopped:[^\n]*$", re.MULTILINE)
+Looks = tuple[tuple[int, int, int, int], ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is said twice: of two the second would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(node.value):
+            raise yaml.YAMLError("a key twice, or one that is no word")
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_policy(text: str, *, where: str = "policy") -> Policy:
+    """The policy in a YAML text.
+
+    Raises:
+        ConfigError: it is no YAML, or has an unknown, missing or wrong entry.
+
+    >>> text = "{institution: a, purposes: [credit], studies: ['*'], expires: 2027-12-31}"
+    >>> parse_policy(text).expires.isoformat()
+    '2027-12-31'
+    """
+    try:
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (ValueError, RecursionError, yaml.YAMLError) as fault:
+        raise ConfigError(where, found=type(fault).__name__, expected="a YAML file of a policy") from None
+    if isinstance(raw, dict) and isinstance(raw.get("hours"), dict):
+        # `from` is the reader's word, but no name in Python; an unquoted 20:00 is the number 1200 in YAML.
+        names = {"from": "start", "to": "end"}
+        raw = {**raw, "hours": {names.get(str(key), key): value for key, value in raw["hours"].items()}}
+    return build(Policy, raw, where=where)
+
+
+def signature_path(path: Path) -> Path:
+    """Where the signature of a policy is."""
+    return path.with_name(f"{path.name}.sig")
+
+
+def sign_policy(path: Path, *, officer: Identity) -> Policy:
+    """Sign the policy as it stands, once it is seen to be one.
+
+    Raises:
+        ConfigError: it is no policy.
+    """
+    data = _bytes(path, most=MAX_POLICY_BYTES)
+    policy = parse_policy(_text(data, path), where=path.name)
+    _write(signature_path(path), seal_policy(_body(policy.institution, data), by=officer))
+    return policy
+
+
+def verified_policy(path: Path, *, officer: PublicIdentity) -> Policy:
+    """The policy, if its bytes are those that the officer signed.
+
+    Raises:
+        AskRefused: it is unsigned, edited, signed by another, misspelt or missing; then nothing is answered.
+    """
+    try:
+        data = _bytes(path, most=MAX_POLICY_BYTES)
+        signed = open_policy(_bytes(signature_path(path), most=MAX_SIGNATURE_BYTES), officer=officer)
+        policy = parse_policy(_text(data, path), where=path.name)
+    except (ConfigError, SignatureInvalid) as fault:
+        raise AskRefused(
+            "policy", found=f"{fault.where}: {fault.found}", expected=fault.expected, hint=UNSIGNED
+        ) from None
+    if signed != _body(policy.institution, data):
+        raise AskRefused("policy", found="another file than was signed", expected="the signed one", hint=UNSIGNED)
+    return policy
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A policy file and the officer whose signature it needs, read again when either file looks other than before."""
+
+    path: Path
+    officer: Path
+
+    def read(self, *, institution: str) -> Policy:
+        """The policy as it stands now. Raises AskRefused: see `verified_policy`."""
+        files = (self.path, signature_path(self.path), self.officer)
+        try:
+            looks = tuple(map(_looks, files))
+        except OSError:
+            expected = "the policy, its signature and the officer's public identity"
+            raise AskRefused("policy", found="a file missing", expected=expected, hint=UNSIGNED) from None
+        policy = _as_it_looks(self, looks)
+        if policy.institution != institution:
+            raise AskRefused("policy", found="one of another institution", expected="this one's", hint=UNSIGNED)
+        return policy
+
+
+def read_officer(path: Path) -> PublicIdentity:
+    """The officer's public identity, in hex. Raises ConfigError: there is none in the file."""
+    try:
+        return PublicIdentity.from_bytes(bytes.fromhex(_bytes(path, most=MAX_POLICY_BYTES).decode("ascii").strip()))
+    except (ValueError, FedCreditError):
+        raise ConfigError(path.name, found="no public identity", expected="its 3968 digits in hex") from None
+
+
+def set_stopped(path: Path, *, is_stopped: bool, officer: Identity | None) -> bool:
+    """Turn the kill switch and sign; whether it could be signed. All else in the file stays as it is.
+
+    Without the officer's key the file no longer fits its signature, which stops everything as well. So a node can be
+    stopped by whoever may write the file, and started again by the officer only.
+    """
+    text = _text(_bytes(path, most=MAX_POLICY_BYTES), path)
+    line = f"stopped: {'true' if is_stopped else 'false'}"
+    changed = _STOPPED.sub(line, text) if _STOPPED.search(text) else f"{text.rstrip()}\n{line}\n"
+    if parse_policy(changed, where=path.name).stopped is not is_stopped:
+        raise ConfigError(path.name, found="a `stopped` in another form", expected=f"a line `{line}`")
+    _write(path, changed.encode())
+    if officer is not None:
+        sign_policy(path, officer=officer)
+    return officer is not None
+
+
+@lru_cache(maxsize=64)
+def _as_it_looks(pinned: Pinned, looks: Looks) -> Policy:
+    try:
+        officer = read_officer(pinned.officer)
+    except ConfigError as fault:
+        raise AskRefused("policy", found=fault.found, expected="the officer's public identity") from None
+    return verified_policy(pinned.path, officer=officer)
+
+
+def _looks(path: Path) -> tuple[int, int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _body(institution: str, data: bytes) -> dict[str, str]:
+    return {"institution": institution, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _bytes(path: Path, *, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as fault:
+        raise ConfigError(path.name, found=os.strerror(fault.errno or 0).lower(), expected="a file") from None
+    if len(data) > most:
+        raise ConfigError(path.name, found="a larger file", expected=f"at most {most} bytes")
+    return data
+
+
+def _text(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8")
+    except ValueError:
+        raise ConfigError(path.name, found="other bytes", expected="UTF-8") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, mode 0600."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(4)}")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Messages on a pipe become replies of the ClientApp: the node's one process that holds rows and models.
+
+It is started once and stays warm: importing torch takes longer than many a round. Where it dies, the node answers with
+a code and starts another; what must survive (ledger, masks, rounds) was on disk before it mattered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+from flwr.app import Context, RecordDict
+
+from clients.node import be_task, pack, unpack
+
+HEAD = struct.Struct(">Q")
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+
+
+def read_frame(pipe: socket.socket) -> bytes | None:
+    """The next frame, or None where the other side has gone."""
+    head = _read(pipe, HEAD.size)
+    if head is None:
+        return None
+    (size,) = HEAD.unpack(head)
+    return _read(pipe, size) if size <= MAX_FRAME_BYTES else None
+
+
+def write_frame(pipe: socket.socket, data: bytes) -> None:
+    """Send one frame: its length, then its bytes."""
+    pipe.sendall(HEAD.pack(len(data)))
+    pipe.sendall(data)
+
+
+def _read(pipe: socket.socket, size: int) -> bytes | None:
+    data = bytearray(size)
+    view, got = memoryview(data), 0
+    while got < size:
+        count = pipe.recv_into(view[got:])
+        if not count:
+            return None
+        got += count
+    return bytes(data)
+
+
+def main() -> None:
+    """Answer one message after the other until the node closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which closes the pipe
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    facts: dict[str, Any] = json.loads(read_frame(pipe) or b"{}")
+    from clients.app import app
+
+    write_frame(pipe, b"ready")
+    while (frame := read_frame(pipe)) is not None:
+        message = unpack(frame)
+        run, node = message.metadata.run_id, message.metadata.dst_node_id
+        be_task(run=run, node=node)
+        context = Context(run, node, node_config=facts, state=RecordDict(), run_config={})
+        write_frame(pipe, pack(app(message, context)))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

@@ -1,0 +1,126 @@
+"""An order that came with a Flower run is conducted on the SuperLink's grid; every step of it is on disk.
+
+This is the coordinator: SuperExec starts it for each run, at the platform, from the app bundle. Where it or the
+SuperLink is killed, a new run with the same order finds the checkpoints and goes on at the next round.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedcredit.errors import FedCreditError, FederationError
+from fedcredit.federation import checkpoint
+from fedcredit.federation.checkpoint import RoundRecord
+from fedcredit.federation.cohort import Register
+from fedcredit.federation.grid import DeployedGrid
+from fedcredit.trust.manifest import Manifest, ManifestFile
+from server.app import Conducted, Order, conduct
+from server.orders import DeployedOrder
+from server.superlink import key_bytes, key_text
+
+CONSORTIUM = "FEDCREDIT_CONSORTIUM"  # the consortium's folder at the platform; set by who starts SuperExec
+STATUS, RESULT, FINAL = "status.json", "result.json", "final"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Conduct the order in the run's settings; what came of it is in the platform's studies folder."""
+    order = DeployedOrder.from_config(context.run_config)
+    home = Path(os.environ[CONSORTIUM])
+    folder = home / "studies" / order.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        story = _Story(folder, order, flower_run=context.run_id)
+        try:
+            manifest = ManifestFile(home / "manifest.json").read(now=datetime.now(UTC))
+            conducted = conduct(
+                DeployedGrid(grid),
+                Order(order.task, order.plan, order.strategy, folder / "checkpoint", pinned=_pinned(manifest)),
+                on_round=story.round_done,
+                register=_register(manifest),
+            )
+            _keep(folder, conducted, order)
+        except FedCreditError as fault:
+            story.write("failed", code=fault.code, fault=str(fault))
+            raise
+        story.write("succeeded")
+
+
+def _register(manifest: Manifest) -> Register:
+    """Whose node each key is: a node that says another institution's name is not heard."""
+    keys = {key_text(key_bytes(member.flower_key)): member.name for member in manifest.active_members}
+    return Register(keys)
+
+
+def _pinned(manifest: Manifest) -> dict[str, Any]:
+    return {member.name: member.identity for member in manifest.active_members}
+
+
+def _keep(folder: Path, conducted: Conducted, order: DeployedOrder) -> None:
+    """The final model in a checkpoint's form, then what vouches for it."""
+    checkpoint.save(folder / FINAL, conducted.state, task_sha256=order.as_config()["order-sha256"])
+    facts = {"members": [asdict(member) for member in conducted.members], "epsilon": conducted.epsilon}
+    _write(folder / RESULT, facts)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One coordinator a unit: of two at once each would take the other's replies for late ones."""
+    with (folder / "lock").open("w") as file:
+        for _ in range(50):  # one that was stopped a moment ago may still be leaving
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.2)
+        else:
+            raise FederationError(folder.name, found="another coordinator at work on it", expected="one at a time")
+        yield
+
+
+class _Story:
+    """status.json and log.txt of one unit: what an operator reads while it runs."""
+
+    def __init__(self, folder: Path, order: DeployedOrder, *, flower_run: int) -> None:
+        self._folder = folder
+        self._facts: dict[str, Any] = {"unit": order.unit, "rounds": order.plan.rounds, "flower_run": flower_run}
+        self.write("gathering")
+
+    def round_done(self, record: RoundRecord) -> None:
+        """Note a round that is over, and checkpointed."""
+        codes = sorted(record.quarantined.values())
+        self._facts |= {"round": record.round, "seconds": record.seconds, "institutions": len(record.institutions)}
+        self._facts |= {"quarantined": {code: codes.count(code) for code in codes}, "missing": len(record.missing)}
+        self.write("running")
+
+    def write(self, state: str, **more: str) -> None:
+        """Say how it stands."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        said = {"state": state, "updated": now, "pid": os.getpid(), **self._facts, **more}
+        _write(self._folder / STATUS, said)
+        with (self._folder / "log.txt").open("a", encoding="utf-8") as log:
+            shown = {key: value for key, value in said.items() if key not in ("updated", "pid", "unit")}
+            log.write(f"{now} {json.dumps(shown, ensure_ascii=False)}\n")
+
+
+def _write(path: Path, facts: dict[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(facts, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

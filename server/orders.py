@@ -1,0 +1,73 @@
+"""One federation that an operator asks for becomes JSON for a Flower run, and again an order, checked field by field.
+
+The study was composed on the operator's machine; what crosses is names and numbers. The strategy is the only thing in
+it that names code, and that name is held to Flower's own strategies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedcredit.errors import ConfigError
+from fedcredit.federation.engine import RoundPlan
+from fedcredit.federation.messages import Task
+from fedcredit.settings import Recipe
+from fedcredit.strict import build
+
+MAX_ORDER_BYTES = 256 * 1024
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # a folder's name at the platform
+
+
+@dataclass(frozen=True)
+class DeployedOrder:
+    """What a coordinator is to do: train `task` by `plan`, as one unit of one run of one study."""
+
+    study: str
+    run: str
+    unit: str
+    task: Task
+    plan: RoundPlan
+    strategy: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("study", "run", "unit"):
+            if not _WORD.fullmatch(getattr(self, name)):
+                raise ConfigError(f"order.{name}", found="other characters", expected="letters, digits, - _ .")
+        Recipe(strategy=self.strategy)  # refuses a target that is no strategy of Flower's
+        for key, value in self.strategy.items():
+            if not isinstance(value, str | int | float | bool | None):
+                raise ConfigError(f"order.strategy.{key}", found=type(value).__name__, expected="a name or a number")
+
+    @property
+    def folder(self) -> str:
+        """Where its results are, under the platform's studies."""
+        return f"{self.study}/{self.run}/{self.unit}"
+
+    def as_config(self) -> dict[str, str]:
+        """The settings of its Flower run."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False)
+        return {"order": text, "order-sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> DeployedOrder:
+        """The order in a Flower run's settings.
+
+        Raises:
+            ConfigError: it is too long, was changed on its way, or has a field that it should not have.
+        """
+        text, digest = config.get("order"), config.get("order-sha256")
+        if not isinstance(text, str) or len(text.encode()) > MAX_ORDER_BYTES:
+            raise ConfigError("order", found="none, or too long", expected=f"at most {MAX_ORDER_BYTES} bytes of JSON")
+        if hashlib.sha256(text.encode()).hexdigest() != digest:
+            raise ConfigError("order", found="a digest that does not fit", expected="sha256 of the order")
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ConfigError("order", found="text that is not JSON", expected="one JSON object") from None
+        return build(DeployedOrder, raw, where="order", complete=True)

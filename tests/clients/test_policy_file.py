@@ -1,0 +1,154 @@
+"""A policy counts as its officer signed it, and as it stands at this moment; anything else refuses everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clients.policy import AskRefused, Policy
+from clients.policy_file import (
+    Pinned,
+    parse_policy,
+    read_officer,
+    set_stopped,
+    sign_policy,
+    signature_path,
+    verified_policy,
+)
+from fedcredit.errors import ConfigError
+from fedcredit.trust.keys import Identity
+
+OFFICER = Identity.generate()
+TEXT = """\
+# Signed by the data protection officer.
+institution: bank-a
+purposes: [credit]
+studies: ["*"]
+columns: {allow: ["*"], deny: [phone]}
+highest_level: 4
+epsilon: {run: 4, lifetime: 8.0}
+hours: {days: [mon, tue], from: "20:00", to: "06:00", zone: Asia/Shanghai}
+expires: 2099-12-31
+stopped: false
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(TEXT)
+    sign_policy(path, officer=OFFICER)
+    (tmp_path / "officer.pub").write_text(OFFICER.public.to_bytes().hex() + "\n")
+    return path
+
+
+@pytest.fixture
+def pinned(path: Path) -> Pinned:
+    return Pinned(path, path.with_name("officer.pub"))
+
+
+def read(pinned: Pinned) -> Policy:
+    return pinned.read(institution="bank-a")
+
+
+def test_a_signed_policy_is_read_field_by_field(pinned: Pinned) -> None:
+    policy = read(pinned)
+    assert (policy.epsilon.run, policy.epsilon.lifetime) == (4.0, 8.0)
+    assert str(policy.hours) == "mon, tue from 20:00 to 06:00 (Asia/Shanghai)"
+    assert policy.columns.deny == ("phone",)
+    assert policy.require_masks
+    assert read(pinned) is policy, "read once while nothing changes"
+
+
+def test_an_unsigned_policy_is_none(pinned: Pinned) -> None:
+    read(pinned)
+    signature_path(pinned.path).unlink()
+    with pytest.raises(AskRefused, match="file missing"):
+        read(pinned)
+
+
+@pytest.mark.parametrize("old", ["lifetime: 8.0", "# Signed"])
+def test_an_edited_policy_is_none_even_in_a_comment(pinned: Pinned, old: str) -> None:
+    read(pinned)
+    pinned.path.write_text(TEXT.replace(old, old.swapcase() if "#" in old else "lifetime: 9.0"))
+    with pytest.raises(AskRefused, match="another file than was signed"):
+        read(pinned)
+
+
+def test_a_policy_signed_by_another_is_none(pinned: Pinned) -> None:
+    sign_policy(pinned.path, officer=Identity.generate())
+    with pytest.raises(AskRefused, match="policy sign, by the officer"):
+        read(pinned)
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"[" * 60_000, b"\xff", b'{"schema": 1}', b"0" * 70_000])
+def test_a_signature_that_is_none_is_refused(pinned: Pinned, junk: bytes) -> None:
+    signature_path(pinned.path).write_bytes(junk)
+    with pytest.raises(AskRefused):
+        read(pinned)
+
+
+def test_a_policy_of_another_institution_is_none_here(pinned: Pinned) -> None:
+    with pytest.raises(AskRefused, match="another institution"):
+        pinned.read(institution="bank-b")
+
+
+def test_an_officers_file_that_is_none_refuses_everything(pinned: Pinned) -> None:
+    pinned.officer.write_text("00")
+    with pytest.raises(AskRefused):
+        read(pinned)
+    with pytest.raises(ConfigError):
+        read_officer(pinned.officer)
+
+
+def test_a_policy_is_seen_as_soon_as_it_changes(pinned: Pinned) -> None:
+    for is_stopped in (True, False, True, False):
+        assert set_stopped(pinned.path, is_stopped=is_stopped, officer=OFFICER)
+        assert read(pinned).stopped is is_stopped
+    assert "# Signed by the data protection officer." in pinned.path.read_text()
+
+
+def test_a_node_can_be_stopped_without_the_officers_key_and_not_started_again(pinned: Pinned) -> None:
+    assert not set_stopped(pinned.path, is_stopped=True, officer=None)
+    with pytest.raises(AskRefused):
+        read(pinned)
+    sign_policy(pinned.path, officer=OFFICER)
+    assert read(pinned).stopped
+    set_stopped(pinned.path, is_stopped=False, officer=None)
+    with pytest.raises(AskRefused):
+        read(pinned)
+
+
+def test_a_policy_without_the_line_gets_it(pinned: Pinned) -> None:
+    pinned.path.write_text(TEXT.replace("stopped: false\n", ""))
+    set_stopped(pinned.path, is_stopped=True, officer=OFFICER)
+    assert read(pinned).stopped
+
+
+WRONG = {
+    "an unknown key": TEXT + "epsilom: 3\n",
+    "a key twice": TEXT + "stopped: true\n",
+    "a key twice inside": TEXT.replace("run: 4,", "run: 4, run: 9,"),
+    "no expiry": TEXT.replace("expires: 2099-12-31\n", ""),
+    "an expiry that is text": TEXT.replace("2099-12-31", '"2099-12-31"'),
+    "a time without quotes": TEXT.replace('"20:00"', "20:00"),
+    "a name for a list": TEXT.replace("[credit]", "credit"),
+    "a word for a switch": TEXT.replace("stopped: false", "stopped: maybe"),
+    "no mapping": "[1]",
+    "no YAML": "[",
+    "an object": "!!python/object/apply:os.system [id]",
+    "nothing": "",
+    "a key that is a list": "? [a]\n: 1\n",
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
+def test_a_policy_with_a_slip_is_none(text: str, path: Path) -> None:
+    with pytest.raises(ConfigError):
+        parse_policy(text)
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        sign_policy(path, officer=OFFICER)
+    with pytest.raises(AskRefused):
+        verified_policy(path, officer=OFFICER.public)
