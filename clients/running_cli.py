@@ -15,9 +15,7 @@ import typer
 
 from fedcredit.errors import NodeError
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")
-]
+Home = Annotated[Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 running = typer.Typer()
 START_SECONDS = 90.0  # a cold import of torch, and a minute in which a SuperLink holds a dead node for alive
@@ -87,7 +85,8 @@ def show_status(home: Home = None, as_json: Json = False) -> None:
     refused = sum(status.get("refused", {}).values())
     line = (
         f"{status.get('state', 'never started')}, {status.get('messages', 0)} messages answered, {refused} refused, "
-        f"{status.get('worker_restarts', 0)} restarts of the worker, last message {status.get('last_message_at') or '-'}"
+        f"{status.get('worker_restarts', 0)} restarts of the worker, "
+        f"last message {status.get('last_message_at') or '-'}"
     )
     typer.echo(json.dumps(status) if as_json else line)
     if _pid(folder.run) is None:

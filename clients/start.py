@@ -229,5 +229,3 @@ def _last_node(session: Path) -> int | None:
 def _machine() -> str:
     """This machine, so that a copied folder does not sign off the node that it was copied from."""
     return f"{platform.node()}-{uuid.getnode():x}"
-
-

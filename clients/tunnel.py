@@ -1,4 +1,4 @@
-"""A node's folder becomes its outgoing tunnel: Caddy on loopback, started again whenever it dies, until it is closed."""
+"""A node's folder becomes its outgoing tunnel: Caddy on loopback, started again whenever it dies."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from server.consortium_output import Home, Json, Keys, Rehearsal, now, opened, said, shown
 from server.backup_cli import backup, restore
+from server.consortium_output import Home, Json, Keys, Rehearsal, now, opened, said, shown
 from server.operator_cli import operator
 from server.rotate_cli import rotate
 from server.start_cli import demo, start, status, stop

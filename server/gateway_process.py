@@ -1,4 +1,4 @@
-"""A consortium's folder becomes its running gateway, which follows the manifest: who is revoked is out within a second."""
+"""A consortium's folder becomes its running gateway, which follows the manifest: who is revoked is out at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An operator's order becomes a trained model at the platform: submitted, followed, picked up, and resumed if it was cut.
+"""An operator's order becomes a trained model at the platform: submitted, followed, picked up, resumed if it was cut.
 
 The operator's machine needs no port of its own and keeps nothing running at the platform: it may go and come back, and
 `resume` finds what the coordinator has done meanwhile.
@@ -63,13 +63,15 @@ def conduct_on_consortium(
         key=profile.folder / "tls.key",
         require_pq=require_pq,
     )
-    with tempfile.TemporaryDirectory(prefix="fedcredit-") as name:
-        with kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address:
-            require_allowed(order, refreshed(profile, address))
-            with control(address) as superlink:
-                desk = _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round)
-                desk.run_to_end()
-                return desk.fetch(Path(name))
+    with (
+        tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
+        kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address,
+    ):
+        require_allowed(order, refreshed(profile, address))
+        with control(address) as superlink:
+            desk = _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round)
+            desk.run_to_end()
+            return desk.fetch(Path(name))
 
 
 def refreshed(profile: Profile, address: str) -> Manifest:
@@ -80,7 +82,9 @@ def refreshed(profile: Profile, address: str) -> Manifest:
         return profile.manifest.accept(answer.content, now=datetime.now(UTC))
     except httpx.HTTPError as fault:
         hint = "is the gateway running? is this operator still in the manifest?"
-        found = f"HTTP {fault.response.status_code}" if isinstance(fault, httpx.HTTPStatusError) else type(fault).__name__
+        found = (
+            f"HTTP {fault.response.status_code}" if isinstance(fault, httpx.HTTPStatusError) else type(fault).__name__
+        )
         raise FederationError("gateway", found=found, expected="the manifest", hint=hint) from None
 
 

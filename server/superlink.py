@@ -125,7 +125,9 @@ class Control:
         except httpx.HTTPError as fault:
             hint = "is it running? fedcredit consortium status"
             found = type(fault).__name__
-            raise FederationError(f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint) from None
+            raise FederationError(
+                f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint
+            ) from None
 
 
 def key_bytes(flower_key: str) -> bytes:

@@ -69,7 +69,9 @@ class SuperLinkFiles:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.certificate.exists():
             csr = new_key_and_csr(self.key, name="superlink")
-            pem = authority.issue(csr, role="server", name="superlink", days=SERVER_DAYS, hosts=["127.0.0.1", "localhost"])
+            pem = authority.issue(
+                csr, role="server", name="superlink", days=SERVER_DAYS, hosts=["127.0.0.1", "localhost"]
+            )
             self.certificate.write_text(pem)
         if not self.secret.exists():
             handle = os.open(self.secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

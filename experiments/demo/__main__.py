@@ -113,7 +113,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         result = demo(folder, institutions=said.institutions, rounds=said.rounds, tell=_tell)
     except FedCreditError as fault:
-        print(json.dumps(fault.as_dict()) if said.json else f"error: {fault}", file=sys.stdout if said.json else sys.stderr)  # noqa: T201
+        print(
+            json.dumps(fault.as_dict()) if said.json else f"error: {fault}",
+            file=sys.stdout if said.json else sys.stderr,
+        )
         sys.exit(fault.exit_code)
     except KeyboardInterrupt:
         sys.exit("stopped")
@@ -130,7 +133,8 @@ def _tell(line: str) -> None:
 def _text(result: dict[str, Any]) -> str:
     seconds = result["seconds"]
     return (
-        f"{result['institutions']} institutions, {result['rounds']} rounds, {result['round_seconds_median']:.2f} s a round, "
+        f"{result['institutions']} institutions, {result['rounds']} rounds, "
+        f"{result['round_seconds_median']:.2f} s a round, "
         f"epsilon {result['epsilon_spent']:.2f}, test AUC {result['auc']:.3f} (synthetic rows)\n"
         f"{seconds['total']:.0f} s: {seconds['found_and_join']:.0f} to join, {seconds['start']:.0f} to start, "
         f"{seconds['study']:.0f} for the study"

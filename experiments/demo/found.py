@@ -1,4 +1,4 @@
-"""A folder becomes a consortium with its members, an operator and an allowed study: what the commands do, in one process.
+"""A folder becomes a consortium with members, an operator and an allowed study: what the commands do, in one process.
 
 Everything is as in earnest: every institution makes its own keys in its own folder, officers sign, fingerprints are
 compared, policies are signed. Only the telephone is missing.
@@ -25,7 +25,8 @@ from fedcredit.trust.manifest import Manifest, StudyRule
 from server.bundle import bundle
 from server.consortium.approve import approval, read_requests
 from server.consortium.home import Consortium, Published
-from server.consortium.operator import join, make_request as operator_request
+from server.consortium.operator import join
+from server.consortium.operator import make_request as operator_request
 from server.consortium.pending import Pending
 from server.consortium.settings import Settings
 from server.consortium.studies import Limits, allowed, narrowed, task_schema
@@ -33,6 +34,7 @@ from server.consortium.studies import Limits, allowed, narrowed, task_schema
 OFFICERS = ("ann", "ben", "eva")
 THRESHOLD = 2
 DAYS = 365
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Founded:
     nodes: dict[str, NodeHome]
 
 
-def found(folder: Path, names: Sequence[str], *, study: str, limits: Limits = Limits()) -> Founded:
+def found(folder: Path, names: Sequence[str], *, study: str, limits: Limits = NO_LIMITS) -> Founded:
     """Found it in the folder: members of these names, one operator, and the study allowed with the code of today.
 
     The operator's profile is under FEDCREDIT_HOME, which the caller has set to `folder`.
@@ -84,7 +86,7 @@ def admit_operator(consortium: Consortium, name: str = "operator") -> None:
     join(answer, fingerprint=consortium.current().root_fingerprint, now=datetime.now(UTC))
 
 
-def allow(consortium: Consortium, study: str, *, limits: Limits = Limits(), bundles: Sequence[str] = ()) -> Manifest:
+def allow(consortium: Consortium, study: str, *, limits: Limits = NO_LIMITS, bundles: Sequence[str] = ()) -> Manifest:
     """Allow the study, with the bundle of the code that is installed or with others."""
     now = datetime.now(UTC)
     schema = narrowed(task_schema(), study=study, limits=limits)
