@@ -19,8 +19,8 @@ from fedcredit.trust.envelope import peek
 from fedcredit.trust.joining import JOIN, Join, Request, Role, draft_join, read_request, signed_also_by
 from fedcredit.trust.manifest import Manifest, Member, Operator, seal_manifest
 from fedcredit.trust.software import installed
-from fedcredit.trust.words import same_name
-from server.consortium.authorities import keep_certificate
+from fedcredit.trust.words import moment_of, same_name
+from server.consortium.certificates import keep, was_retired
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import Answer, Pending
 
@@ -76,8 +76,10 @@ def approval(
     waiting = consortium.pending()
     if waiting is not None and waiting.change == change and waiting.manifest:
         return _same(consortium, waiting, requests, replaces=replaces)
+    for request in requests:
+        _check_key_is_not_retired(consortium, request)
     certificates = [_rehearsed(one) if is_rehearsal else _issue(consortium, one, now=now) for one in requests]
-    digests = [one if is_rehearsal else keep_certificate(consortium.places, one) for one in certificates]
+    digests = [one if is_rehearsal else keep(consortium.places, one) for one in certificates]
     draft = consortium.next_version(now=now, packages=tuple(installed()))
     manifest = with_requests(draft, requests, digests, replaces=replaces)
     sealed = seal_manifest(manifest, by=[])
@@ -134,6 +136,21 @@ def policy_draft(institution: str, *, until: date) -> str:
     return Template(text).substitute(institution=json.dumps(institution, ensure_ascii=False), expires=until.isoformat())
 
 
+def answer_lines(change: Pending) -> list[str]:
+    """One line for each answer that is signed with the change: where it leads, and whether its policy is the usual."""
+    lines = []
+    for one in change.answers:
+        body = peek(one.draft.encode(), kind=JOIN[one.role])
+        join = {key: str(body.get(key, "")) for key in ("gateway", "server_name", "policy", "issued")}
+        usual = ""
+        if one.role == "institution":
+            until = moment_of(join["issued"], where="issued") + timedelta(days=POLICY_DAYS)
+            is_usual = join["policy"] == policy_draft(one.name, until=until.date())
+            usual = ", the usual draft of a policy" if is_usual else ", A POLICY THAT IS NOT THE USUAL DRAFT"
+        lines.append(f"answer to {one.name}: {join['gateway']} as {join['server_name']}{usual}")
+    return lines
+
+
 def _check_clash(manifest: Manifest, request: Request, *, replaces: bool) -> None:
     name, mine = request.institution, same_name(request.institution)
     named = manifest.active_members if request.role == "institution" else manifest.active_operators
@@ -154,6 +171,19 @@ def _check_clash(manifest: Manifest, request: Request, *, replaces: bool) -> Non
                 found = f"the {what} of {member.name} ({member.status})"
                 hint = "keys are made anew by fedcredit node request, and are never shared or taken up again"
                 raise Clash(name, found=found, expected="keys of its own", hint=hint)
+
+
+def _check_key_is_not_retired(consortium: Consortium, request: Request) -> None:
+    current, name = consortium.current(), request.institution
+    member = current.member(name) if request.role == "institution" else current.operator(name)
+    key = x509.load_pem_x509_csr(request.csr.encode()).public_key()
+    if was_retired(consortium.places, key, held=member.certificate if member else None):
+        raise Clash(
+            name,
+            found="a TLS key that was replaced or revoked",
+            expected="a new one",
+            hint="is this an old copy of a request? ask for a new one, made with a new tls.key",
+        )
 
 
 def _without_member(manifest: Manifest, request: Request) -> list[Member]:
@@ -178,6 +208,8 @@ def _without_operator(manifest: Manifest, request: Request) -> list[Operator]:
 
 def _same(consortium: Consortium, waiting: Pending, requests: Sequence[Request], *, replaces: bool) -> Approval:
     draft = waiting.draft()
+    if draft == consortium.current():  # in force; a crash kept the answers from being written
+        return Approval(waiting, draft, tuple(requests))
     # The answers are the officers' words too; each has to be what it would be if it were made now.
     drafts = {(one.name, one.role): one.draft for one in waiting.answers}
     certificates = []
