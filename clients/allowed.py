@@ -1,42 +1,23 @@
-"""A task becomes the rule that the consortium's officers signed for its study, or is refused: unknown, over, or outside
-of the parameters that were agreed.
+"""A task becomes the rule that the consortium's officers signed for its study, or is refused.
+
+A study that is not in the manifest is refused, one that is over, and one whose parameters are outside of its schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
 
 from clients.policy import AskRefused
-
-if TYPE_CHECKING:
-    from fedcredit.trust.manifest import Manifest
+from fedcredit.trust.manifest import Manifest, ManifestFile, ManifestRefused, StudyRule
 
 Looks = tuple[int, int, int, int]
 
 
-class Rule(Protocol):
-    """What is needed of a `fedcredit.trust.manifest.StudyRule`."""
-
-    @property
-    def purpose(self) -> str:
-        """Why the study may be run."""
-
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        """JSON-schema, draft 2020-12, of the task's JSON."""
-
-    @property
-    def until(self) -> datetime:
-        """When it is over."""
-
-
-def purpose_of(rule: Rule | None, text: str, *, at: datetime) -> str:
+def purpose_of(rule: StudyRule | None, text: str, *, at: datetime) -> str:
     """The purpose of a study that the manifest has, that is not over, and whose task is within its schema.
 
     Raises:
@@ -45,7 +26,7 @@ def purpose_of(rule: Rule | None, text: str, *, at: datetime) -> str:
     if rule is None:
         hint = "the consortium's officers sign each study into the manifest"
         raise AskRefused("study", found="none of the manifest", expected="a registered study", hint=hint)
-    if at > rule.until:
+    if at >= rule.until:
         raise AskRefused("expired", found="a study that is over", expected=f"one until {rule.until:%Y-%m-%d} at most")
     place = outside(json.dumps(rule.schema, sort_keys=True), text)
     if place is not None:
@@ -60,7 +41,7 @@ def outside(schema: str, text: str) -> str | None:
     >>> outside('{"properties": {"seed": {"maximum": 9}}}', '{"seed": 10}')
     'task.seed'
     """
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema import Draft202012Validator
     from referencing import Registry
 
     # An empty registry: a `$ref` to elsewhere is an error, and is never fetched.
@@ -81,26 +62,24 @@ class Rules:
 
     path: Path
 
-    def of(self, study: str, *, at: datetime) -> Rule | None:
+    def of(self, study: str, *, at: datetime) -> StudyRule | None:
         """The study's rule, None where there is none.
 
         Raises:
-            ManifestRefused, AskRefused: the manifest is missing, over, or not as its officers signed it.
+            ManifestRefused, SealBroken: the manifest is missing, over, older than one seen, or not as it was signed.
         """
         try:
             found = self.path.stat()
         except OSError:
             hint = "fedcredit node join brings it"
-            raise AskRefused("study", found="no manifest", expected="the consortium's", hint=hint) from None
+            raise ManifestRefused("manifest", found="no file", expected="the consortium's", hint=hint) from None
         looks = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
         manifest = _verified(self.path, looks, at.astimezone(UTC).date())
-        if at > manifest.expires:
-            raise AskRefused("expired", found="a manifest that is over", expected="a newer one")
+        if at >= manifest.expires:
+            raise ManifestRefused("manifest", found="one that has expired", expected="a newer one")
         return manifest.rule_for(study)
 
 
 @lru_cache(maxsize=16)
 def _verified(path: Path, looks: Looks, day: date) -> Manifest:
-    from fedcredit.trust.manifest import ManifestFile
-
     return ManifestFile(path).read(now=datetime.combine(day, time.min, UTC))

@@ -65,10 +65,10 @@ def coded(handler: Handler) -> Handler:
         kind = message.metadata.message_type
         try:
             reply = handler(message, context)
-            task = Task.from_config(message.content[CONFIG])
-            arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, institution_of(context), kind)
-            passed = pass_reply(reply, to=message, here=institution_of(context), task=task, arrays=arrays)
-            return release(passed, message, context, task)
+            here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+            arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, here, kind)
+            passed = pass_reply(reply, to=message, here=here, task=task, arrays=arrays)
+            return release(passed, message, context, here, task)
         except FedCreditError as fault:
             log.warning("%s refused: %s", kind, fault)
             code, is_refusal = fault.code, isinstance(fault, PolicyRefused)

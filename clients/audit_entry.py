@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from fedcredit.errors import PolicyRefused
 from fedcredit.trust.keys import Identity, PublicIdentity, SignatureInvalid
@@ -79,7 +79,7 @@ def read_line(line: bytes) -> AuditEntry:
             "hash": str(digest),
             "signature": str(signature),
         } if event in get_args(Event):
-            entry = AuditEntry(seq, time, event, facts, previous, digest, signature)
+            entry = AuditEntry(seq, time, cast(Event, event), facts, previous, digest, signature)
             if entry.to_line() == line:
                 return entry
     raise ValueError("no entry")

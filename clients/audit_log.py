@@ -27,7 +27,7 @@ class AuditLog:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         """Nothing is opened before the first entry."""
-        self.path, self._identity = path, identity
+        self.path, self._identity, self._beside = path, identity, _head_path(path)
         self._lock = threading.Lock()
         self._seq, self._head, self._end = 0, GENESIS, 0
         self._looks: Looks | None = None
@@ -57,7 +57,7 @@ class AuditLog:
                 os.ftruncate(file, self._end)
             raise
         self._seq, self._head, self._end = entry.seq, entry.hash, self._end + len(line)
-        _write_head(self.path, entry.seq, entry.hash)
+        _write_head(self._beside, entry.seq, entry.hash)
         self._looks = _looks(file)
         return entry
 
@@ -65,9 +65,9 @@ class AuditLog:
     def _open(self) -> Iterator[int]:
         """The file under its lock; a fault of the disk is one of the log."""
         try:
-            if not _head_path(self.path).exists() and not self.path.exists():
+            if self._looks is None and not self._beside.exists() and not self.path.exists():
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write_head(self.path, 0, GENESIS, is_synced=True)
+                _write_head(self._beside, 0, GENESIS, is_synced=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(self.path, flags, 0o600)
             try:
@@ -161,9 +161,9 @@ def _head_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.head")
 
 
-def _write_head(path: Path, seq: int, digest: str, *, is_synced: bool = False) -> None:
+def _write_head(beside: Path, seq: int, digest: str, *, is_synced: bool = False) -> None:
     """Not synced with each entry: after a crash it may be behind the log, which is no harm, and never ahead of it."""
-    file = os.open(_head_path(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(file, f"{seq:020d} {digest}\n".encode(), 0)
         if is_synced:

@@ -1,11 +1,12 @@
 """A message becomes a question to the institution's policy, and question and answer lines of its audit log.
 
-The question is on disk before a row is touched, and what leaves before it leaves. So whatever a crash cuts short, the
-log has at least what the platform has.
+A question that may charge a budget is on disk before it does, and what leaves before it leaves. So whatever a crash
+cuts short, the log has at least what the ledger and the platform have.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from flwr.app import Array, ConfigRecord, Context, Message
 from clients.allowed import Rules, purpose_of
 from clients.audit_entry import AuditBroken, Event
 from clients.audit_log import AuditLog
-from clients.institution import Institution, facts_of, institution_of
+from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
 from fedcredit.data.governance.masking import mask_text
 from fedcredit.errors import ConfigError, FedCreditError
@@ -29,6 +30,8 @@ from fedcredit.federation.messages import CONFIG, MASKED, TRAIN, PrivacyTerms, T
 from fedcredit.trust.keys import Identity
 
 log = logging.getLogger(__name__)
+# These may charge a company's budget, so the question is on disk before; else one line has question and answer.
+MAY_CHARGE = (TRAIN, MASKED)
 MAX_WORD = 120  # of a name that the platform chose
 MAX_ARRAYS = 64  # whose names an entry lists; of more it has the number
 
@@ -40,10 +43,16 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
 
     Raises:
         AskRefused: with the rule as its code.
+        ManifestRefused, SealBroken: there is no manifest that holds.
         AuditBroken: the question could not be put on record.
     """
-    if here.policy is None and here.manifest is None and _log_of(context) is None:
-        return
+    said = _decision(message, here, task)
+    if message.metadata.message_type in MAY_CHARGE:
+        _append(context, "asked", {**_question(message, here, task), **said})
+
+
+def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]:
+    """What was decided and why, if it was not refused."""
     now, why, purpose, terms = datetime.now(UTC), tuple[str, ...](), "", task.privacy
     if here.manifest is not None:
         rule = Rules(here.manifest).of(task.study, at=now)
@@ -57,8 +66,7 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
                 terms, why = clamped, because
             case Granted():
                 pass
-    facts = {
-        **_question(message, here, task),
+    return {
         "decision": "clamped" if why else "granted",
         "why": list(why),
         "purpose": _word(purpose),
@@ -68,7 +76,6 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
         "level": here.level,
         "terms": None if terms is None else asdict(terms),
     }
-    _append(context, "asked", facts)
 
 
 def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
@@ -99,19 +106,19 @@ def terms_here(here: Institution, task: Task) -> PrivacyTerms | None:
             return terms
 
 
-def release(reply: Message, message: Message, context: Context, task: Task) -> Message:
-    """The reply, once what leaves is on record.
+def release(reply: Message, message: Message, context: Context, here: Institution, task: Task) -> Message:
+    """The reply, once what leaves is on record; `here` under the policy as it is now.
 
     Raises:
         AskRefused: the policy was stopped or changed for another while the answer was made.
         AuditBroken: it could not be put on record.
     """
-    here = institution_of(context)
     if here.policy is not None and here.policy.stopped:
         raise AskRefused("stopped", found="a node that was stopped", expected="one that answers")
     if _log_of(context) is None:
         return reply
     kind, arrays, size, keys = message.metadata.message_type, list[list[Any]](), 0, dict[str, list[str]]()
+    said = {} if kind in MAY_CHARGE else _decision(message, here, task)
     for name, record in reply.content.items():
         for key, value in record.items():
             size += len(key) + _size(value)
@@ -120,11 +127,12 @@ def release(reply: Message, message: Message, context: Context, task: Task) -> M
         keys[name] = [] if all(isinstance(value, Array) for value in record.values()) else list(record)
     facts = {
         **_question(message, here, task),
+        **said,
         "records": keys,
         "arrays": arrays[:MAX_ARRAYS],
         "array_count": len(arrays),
         "bytes": size,
-        "charge": _charge(message, here, task) if kind in (TRAIN, MASKED) and task.privacy is not None else None,
+        "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
     }
     _append(context, "left", facts)
     return reply
@@ -146,8 +154,13 @@ def record_fault(code: str, message: Message, context: Context, *, is_refusal: b
 def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     facts = {"type": message.metadata.message_type, **_named(message)}
     if task.privacy is not None:
-        facts["account"] = here.account_of(task, delta=task.privacy.delta).run
+        facts["account"] = account_digest(here.account_of(task, delta=task.privacy.delta).run)
     return facts
+
+
+def account_digest(run: str) -> str:
+    """The run of a ledger as the log has it: a digest, since the name is the platform's, and only equality counts."""
+    return hashlib.sha256(run.encode()).hexdigest()[:32]
 
 
 def _named(message: Message) -> dict[str, Any]:
@@ -198,12 +211,12 @@ def _log_of(context: Context) -> AuditLog | None:
     if "identity" not in facts:
         hint = "node_config: identity names the file of the key that signs it"
         raise ConfigError("node_config", found="an audit log, no identity", expected="both", hint=hint)
-    return _opened(Path(str(facts["audit"])), Path(str(facts["identity"])))
+    return _opened(str(facts["audit"]), str(facts["identity"]))
 
 
 @lru_cache(maxsize=64)
-def _opened(path: Path, identity: Path) -> AuditLog:
-    return AuditLog(path, Identity.load(identity))
+def _opened(path: str, identity: str) -> AuditLog:
+    return AuditLog(Path(path), Identity.load(Path(identity)))
 
 
 @lru_cache(maxsize=1024)

@@ -226,7 +226,7 @@ def institution_of(context: Context) -> Institution:
     if "officer" not in facts:
         expected = "the file of the officer's public identity"
         raise ConfigError("node_config", found="a policy, no officer", expected=expected)
-    pinned = Pinned(Path(str(facts["policy"])), Path(str(facts["officer"])))
+    pinned = Pinned(str(facts["policy"]), str(facts["officer"]))
     return _under(said, pinned.read(institution=str(facts["institution"])))
 
 

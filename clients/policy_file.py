@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,11 +16,14 @@ from typing import Any
 import yaml
 
 from clients.policy import AskRefused, Policy
-from clients.policy_seal import open_policy, seal_policy
 from fedcredit.errors import ConfigError, FedCreditError
 from fedcredit.strict import build
-from fedcredit.trust.keys import Identity, PublicIdentity, SignatureInvalid
+from fedcredit.trust.envelope import SealBroken, open_sealed, seal
+from fedcredit.trust.files import write_whole
+from fedcredit.trust.keys import Identity, PublicIdentity
 
+KIND = "policy"
+SIGNATURE = ".sig"
 MAX_POLICY_BYTES = 64 * 1024
 MAX_SIGNATURE_BYTES = 64 * 1024  # a few officers of 7 kB each
 UNSIGNED = "fedcredit node policy sign, by the officer"
@@ -63,7 +64,7 @@ def parse_policy(text: str, *, where: str = "policy") -> Policy:
 
 def signature_path(path: Path) -> Path:
     """Where the signature of a policy is."""
-    return path.with_name(f"{path.name}.sig")
+    return path.with_name(f"{path.name}{SIGNATURE}")
 
 
 def sign_policy(path: Path, *, officer: Identity) -> Policy:
@@ -74,7 +75,7 @@ def sign_policy(path: Path, *, officer: Identity) -> Policy:
     """
     data = _bytes(path, most=MAX_POLICY_BYTES)
     policy = parse_policy(_text(data, path), where=path.name)
-    _write(signature_path(path), seal_policy(_body(policy.institution, data), by=officer))
+    write_whole(signature_path(path), seal(_body(policy.institution, data), kind=KIND, by=[officer]))
     return policy
 
 
@@ -86,9 +87,10 @@ def verified_policy(path: Path, *, officer: PublicIdentity) -> Policy:
     """
     try:
         data = _bytes(path, most=MAX_POLICY_BYTES)
-        signed = open_policy(_bytes(signature_path(path), most=MAX_SIGNATURE_BYTES), officer=officer)
+        sealed = _bytes(signature_path(path), most=MAX_SIGNATURE_BYTES)
+        signed = open_sealed(sealed, kind=KIND, signers=[officer], threshold=1)
         policy = parse_policy(_text(data, path), where=path.name)
-    except (ConfigError, SignatureInvalid) as fault:
+    except (ConfigError, SealBroken) as fault:
         raise AskRefused(
             "policy", found=f"{fault.where}: {fault.found}", expected=fault.expected, hint=UNSIGNED
         ) from None
@@ -101,12 +103,12 @@ def verified_policy(path: Path, *, officer: PublicIdentity) -> Policy:
 class Pinned:
     """A policy file and the officer whose signature it needs, read again when either file looks other than before."""
 
-    path: Path
-    officer: Path
+    path: str
+    officer: str
 
     def read(self, *, institution: str) -> Policy:
         """The policy as it stands now. Raises AskRefused: see `verified_policy`."""
-        files = (self.path, signature_path(self.path), self.officer)
+        files = (self.path, f"{self.path}{SIGNATURE}", self.officer)
         try:
             looks = tuple(map(_looks, files))
         except OSError:
@@ -137,7 +139,7 @@ def set_stopped(path: Path, *, is_stopped: bool, officer: Identity | None) -> bo
     changed = _STOPPED.sub(line, text) if _STOPPED.search(text) else f"{text.rstrip()}\n{line}\n"
     if parse_policy(changed, where=path.name).stopped is not is_stopped:
         raise ConfigError(path.name, found="a `stopped` in another form", expected=f"a line `{line}`")
-    _write(path, changed.encode())
+    write_whole(path, changed.encode())
     if officer is not None:
         sign_policy(path, officer=officer)
     return officer is not None
@@ -146,14 +148,14 @@ def set_stopped(path: Path, *, is_stopped: bool, officer: Identity | None) -> bo
 @lru_cache(maxsize=64)
 def _as_it_looks(pinned: Pinned, looks: Looks) -> Policy:
     try:
-        officer = read_officer(pinned.officer)
+        officer = read_officer(Path(pinned.officer))
     except ConfigError as fault:
         raise AskRefused("policy", found=fault.found, expected="the officer's public identity") from None
-    return verified_policy(pinned.path, officer=officer)
+    return verified_policy(Path(pinned.path), officer=officer)
 
 
-def _looks(path: Path) -> tuple[int, int, int, int]:
-    found = path.stat()
+def _looks(path: str) -> tuple[int, int, int, int]:
+    found = os.stat(path)  # noqa: PTH116 - three a message, and a Path costs as much as the call
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
@@ -177,17 +179,3 @@ def _text(data: bytes, path: Path) -> str:
         return data.decode("utf-8")
     except ValueError:
         raise ConfigError(path.name, found="other bytes", expected="UTF-8") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, mode 0600."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(4)}")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from server.backup_cli import backup, restore
 from server.consortium_output import Home, Json, Keys, Rehearsal, now, opened, said, shown
 from server.operator_cli import operator
 from server.rotate_cli import rotate
+from server.start_cli import demo, start, status, stop
 from server.study_rule_cli import study
 
 consortium = typer.Typer(
@@ -18,6 +20,8 @@ consortium = typer.Typer(
 consortium.add_typer(rotate)
 consortium.add_typer(study)
 consortium.add_typer(operator)
+for command in (start, stop, status, demo, backup, restore):
+    consortium.command(command.__name__)(command)
 
 
 @consortium.command("init")

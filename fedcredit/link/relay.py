@@ -100,6 +100,7 @@ class Relay:
     def _pass(self, source: socket.socket, sink: socket.socket, record: bytearray) -> None:
         with contextlib.suppress(OSError):
             source.settimeout(None)
+            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a relay adds no delay but the one asked for
             while data := source.recv(64 * 1024):
                 if len(record) < MAX_HELLO_BYTES:
                     record += data
