@@ -18,9 +18,11 @@ from fedcredit.trust.manifest import Manifest, seal_manifest
 from fedcredit.trust.software import installed
 from server.consortium.answers import answer_to
 from server.consortium.certificates import keep
-from server.consortium.clash import check_key_is_not_retired, with_requests
+from server.consortium.clash import check_key_is_not_retired, read_requests, with_requests
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import Answer, Pending
+
+__all__ = ["Approval", "approval", "read_requests"]
 
 
 @dataclass(frozen=True)
