@@ -85,5 +85,3 @@ def _study_of(question: Question) -> str:
         raw = None
     study = raw.get("study") if isinstance(raw, dict) else None
     return study if isinstance(study, str) else ""
-
-

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.audit_cli import recorded
 from clients.joining_cli import joining
+from clients.leaves_cli import leaving
+from clients.policy_cli import policy
 from fedcredit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ node = typer.Typer(name="node", no_args_is_help=True, help="See what this instit
 ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
 node.add_typer(joining)
+node.add_typer(leaving)
+node.add_typer(recorded)
+node.add_typer(policy)
 
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")

@@ -16,9 +16,7 @@ import typer
 from clients.node_cli import node
 from fedcredit.errors import NodeError
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")
-]
+Home = Annotated[Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 START_SECONDS = 90.0  # a cold import of torch, and a minute in which a SuperLink holds a dead node for alive
 STOP_SECONDS = 30.0

@@ -66,9 +66,7 @@ def run_node(home: NodeHome) -> None:
             status.write("stopped")
 
 
-def _answer_all(
-    home: NodeHome, door: Door, worker: Worker, status: _Status, *, address: str, version: int
-) -> None:
+def _answer_all(home: NodeHome, door: Door, worker: Worker, status: _Status, *, address: str, version: int) -> None:
     refresh = _Refresh(home, worker, address=address, version=version)
     session = home.run / "session.json"
     with connected(address, home.flower, last_node=_last_node(session)) as fleet:
@@ -207,5 +205,3 @@ def _last_node(session: Path) -> int | None:
 def _machine() -> str:
     """This machine, so that a copied folder does not sign off the node that it was copied from."""
     return f"{platform.node()}-{uuid.getnode():x}"
-
-

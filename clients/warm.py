@@ -113,4 +113,6 @@ class Worker:
 
     def _lost(self, found: str) -> WorkerLost:
         self.kill()
-        return WorkerLost("worker", found=found, expected="a reply", hint="see the worker's log; another one is started")
+        return WorkerLost(
+            "worker", found=found, expected="a reply", hint="see the worker's log; another one is started"
+        )
