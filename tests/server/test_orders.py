@@ -46,7 +46,7 @@ def test_order_that_was_changed_on_its_way_is_refused() -> None:
     ],
 )
 def test_strategy_that_names_other_code_is_refused(strategy: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="strategy|a name or a number"):
+    with pytest.raises(ConfigError, match=r"strategy|a name or a number"):
         DeployedOrder.from_config(changed(strategy=strategy))
 
 
