@@ -50,7 +50,7 @@ def demo(
         tell(f"{institutions} institutions joined ({founded_at - began:.1f} s); starting their nodes")
         with running(founded) as processes:
             online_at = time.perf_counter()
-            group = _group(founded)
+            group = group_of(founded)
             tell(f"all online ({online_at - founded_at:.1f} s), TLS 1.3 with {group}; running {STUDY}")
             report = run(settings)
             done_at = time.perf_counter()
@@ -94,7 +94,8 @@ def settings_of(folder: Path, *, institutions: int, rounds: int, seed: int) -> S
     return load(STUDY, overrides)
 
 
-def _group(founded: Founded) -> str:
+def group_of(founded: Founded) -> str:
+    """The key exchange that the gateway takes."""
     gateway = founded.consortium.settings.gateway
     host, port = host_of(gateway), int(gateway.rpartition(":")[2])
     return probe(host, port, server_name=founded.consortium.settings.server_name).name
