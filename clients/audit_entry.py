@@ -120,6 +120,11 @@ def verified(
         _verify(last, public, where=where)
 
 
+def account_digest(run: str) -> str:
+    """The run of a ledger as the log has it: a digest, since the name is the platform's, and only equality counts."""
+    return hashlib.sha256(run.encode()).hexdigest()[:32]
+
+
 def _verify(entry: AuditEntry, public: PublicIdentity, *, where: str) -> None:
     try:
         entry.verify(public)

@@ -6,7 +6,6 @@ cuts short, the log has at least what the ledger and the platform have.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -19,19 +18,21 @@ from typing import Any
 from flwr.app import Array, ConfigRecord, Context, Message
 
 from clients.allowed import Rules, purpose_of
-from clients.audit_entry import AuditBroken, Event
+from clients.audit_entry import AuditBroken, Event, account_digest
 from clients.audit_log import AuditLog
 from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
 from fedcredit.data.governance.masking import mask_text
 from fedcredit.errors import ConfigError, FedCreditError
 from fedcredit.federation.masked import EVALUATES
-from fedcredit.federation.messages import CONFIG, MASKED, TRAIN, PrivacyTerms, Task
+from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
+from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
 from fedcredit.trust.keys import Identity
 
 log = logging.getLogger(__name__)
 # These may charge a company's budget, so the question is on disk before; else one line has question and answer.
 MAY_CHARGE = (TRAIN, MASKED)
+SUMS: Mapping[str, type[SurvivorSignature] | type[Release]] = {SURVIVORS: SurvivorSignature, UNMASK: Release}
 MAX_WORD = 120  # of a name that the platform chose
 MAX_ARRAYS = 64  # whose names an entry lists; of more it has the number
 
@@ -128,10 +129,12 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
     facts = {
         **_question(message, here, task),
         **said,
+        **_sum(kind, reply),
         "records": keys,
         "arrays": arrays[:MAX_ARRAYS],
         "array_count": len(arrays),
         "bytes": size,
+        **({"evaluates": True} if message.content[CONFIG].get(EVALUATES) else {}),
         "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
     }
     _append(context, "left", facts)
@@ -151,16 +154,19 @@ def record_fault(code: str, message: Message, context: Context, *, is_refusal: b
     return code
 
 
+def _sum(kind: str, reply: Message) -> dict[str, Any]:
+    """Which sum an answer signs or opens: it says so itself, and a set-up has many rounds."""
+    if kind not in SUMS:
+        return {}
+    said = SUMS[kind].from_bytes(reply.content[CONFIG][SECAGG])
+    return {"plan": said.plan.hex(), "round": said.round, "attempt": said.attempt}
+
+
 def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     facts = {"type": message.metadata.message_type, **_named(message)}
     if task.privacy is not None:
         facts["account"] = account_digest(here.account_of(task, delta=task.privacy.delta).run)
     return facts
-
-
-def account_digest(run: str) -> str:
-    """The run of a ledger as the log has it: a digest, since the name is the platform's, and only equality counts."""
-    return hashlib.sha256(run.encode()).hexdigest()[:32]
 
 
 def _named(message: Message) -> dict[str, Any]:

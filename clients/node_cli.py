@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.audit_cli import recorded
 from clients.joining_cli import joining
+from clients.leaves_cli import leaving
+from clients.policy_cli import policy
 from clients.running_cli import running
 from clients.upkeep_cli import upkeep
 from fedcredit.errors import ConfigError
@@ -27,6 +30,9 @@ node.add_typer(ledger)
 node.add_typer(joining)
 node.add_typer(running)
 node.add_typer(upkeep)
+node.add_typer(leaving)
+node.add_typer(recorded)
+node.add_typer(policy)
 
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")

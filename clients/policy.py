@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ANY = "*"
 MAX_NAMES = 4096  # of a list in a policy
+LARGEST_NOISE = 1000.0  # of a floor: with more nothing is learnt, and the accountant takes ever longer to say so
 LEAST_EPSILON = 1e-3  # as in federation/messages.py: below it there is nothing to train with
 Reason = Literal[
     "policy", "stopped", "expired", "hours", "study", "purpose", "column", "level", "cohort", "masks", "exact-metrics",
@@ -101,6 +102,9 @@ class Policy:
         for name, limit in limits.items():
             if limit is not None and not 0.0 < limit < float("inf"):
                 raise ConfigError(f"policy.{name}", found=repr(limit), expected="a number above 0, or null")
+        if self.noise_floor is not None and self.noise_floor > LARGEST_NOISE:
+            expected = f"at most {LARGEST_NOISE:g}"
+            raise ConfigError("policy.noise_floor", found=f"{self.noise_floor:g}", expected=expected)
         for name, value, most in (
             ("highest_level", self.highest_level, 5),
             ("smallest_cohort", self.smallest_cohort, 1000),

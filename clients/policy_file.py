@@ -128,13 +128,18 @@ def read_officer(path: Path) -> PublicIdentity:
         raise ConfigError(path.name, found="no public identity", expected="its 3968 digits in hex") from None
 
 
+def read_text(path: Path) -> str:
+    """The text of a policy. Raises ConfigError: no file, a larger one, or one that is not UTF-8."""
+    return _text(_bytes(path, most=MAX_POLICY_BYTES), path)
+
+
 def set_stopped(path: Path, *, is_stopped: bool, officer: Identity | None) -> bool:
     """Turn the kill switch and sign; whether it could be signed. All else in the file stays as it is.
 
     Without the officer's key the file no longer fits its signature, which stops everything as well. So a node can be
     stopped by whoever may write the file, and started again by the officer only.
     """
-    text = _text(_bytes(path, most=MAX_POLICY_BYTES), path)
+    text = read_text(path)
     line = f"stopped: {'true' if is_stopped else 'false'}"
     changed = _STOPPED.sub(line, text) if _STOPPED.search(text) else f"{text.rstrip()}\n{line}\n"
     if parse_policy(changed, where=path.name).stopped is not is_stopped:

@@ -68,8 +68,10 @@ def conduct_on_consortium(
         kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address,
     ):
         require_allowed(order, refreshed(profile, address))
-        with control(address) as superlink:
-            desk = _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round)
+        with (
+            control(address) as superlink,
+            _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round) as desk,
+        ):
             desk.run_to_end()
             return desk.fetch(Path(name))
 
@@ -114,6 +116,12 @@ class _Desk:
         self._http = httpx.Client(base_url=f"http://{address}/v1/studies/{order.folder}/", timeout=30)
         self._told = 0
         self._away_since: float | None = None
+
+    def __enter__(self) -> _Desk:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._http.close()
 
     def run_to_end(self) -> None:
         """Return once the result is there."""

@@ -16,7 +16,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from clients import app as client
 from clients import consent
 from clients.hours import DAYS
+from clients.institution import MASKS_FILE
 from clients.policy_file import set_stopped, sign_policy, signature_path
+from clients.verify import verify_node
 from fedcredit.errors import TableError
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import (
@@ -36,6 +38,7 @@ from fedcredit.federation.messages import (
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.mechanism import Mechanism
+from fedcredit.trust.keys import Identity
 from server.app import conduct
 from tests.clients.governed import OFFICER, ask, code_of, govern, logged, train, write_policy
 from tests.conftest import Nodes
@@ -70,7 +73,7 @@ FORBIDDEN: dict[str, tuple[dict[str, Any], Task]] = {
     "cohort": ({"smallest_cohort": 2}, PRIVATE),
     "exact-metrics": ({"metrics": "none"}, make_task()),
     "epsilon": ({"epsilon": {"run": 4.0}}, make_task(metrics="none")),
-    "noise-floor": ({"noise_floor": 1e6}, PRIVATE),
+    "noise-floor": ({"noise_floor": 1e3}, replace(PRIVATE, privacy=replace(TERMS, delta=1e-3))),
     "expired": ({"expires": "2020-12-31"}, PRIVATE),
     "hours": ({"hours": closed_now()}, PRIVATE),
     "stopped": ({"stopped": True}, PRIVATE),
@@ -170,6 +173,14 @@ def test_a_masked_private_study_is_clamped_by_one_and_the_masks_still_cancel(nod
     assert done.epsilon["bank-0"] < 1.001 < 3.0 < done.epsilon["bank-1"]
     kinds = [e.facts["type"] for e in logged(banks) if e.event == "left"]
     assert [kinds.count(kind) for kind in (KEYS, MASKED, SURVIVORS, UNMASK)] == [1, 2, 2, 2]
+    config = banks.configs[0]
+    found = verify_node(
+        ledger=Path(config["ledger"]),
+        audit=Path(config["audit"]),
+        masks=Path(config["state"]) / MASKS_FILE,
+        public=Identity.load(Path(config["identity"])).public,
+    )
+    assert (found.charges, found.sums, found.faults) == (2, 2, ())
 
 
 def test_survivors_too_few_for_the_policy_are_not_signed(nodes: MakeNodes, tmp_path: Path) -> None:
@@ -226,7 +237,7 @@ def test_a_policy_that_is_not_the_signed_one_refuses_everything(how: str, nodes:
         case "gone":
             path.unlink()
         case "another officer":
-            sign_policy(path, officer=type(OFFICER).generate())
+            sign_policy(path, officer=Identity.generate())
         case "another bank":
             write_policy(path, institution="bank-1")
         case "no officer":

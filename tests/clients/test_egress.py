@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from flwr.app import Array, ConfigRecord, Message, MetricRecord, RecordDict
 
+import clients.door  # its errors, and those of what it imports
+import clients.warm  # noqa: F401 - as above
 from clients import app as client
 from clients import egress
 from clients.app import app

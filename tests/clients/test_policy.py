@@ -131,8 +131,9 @@ def test_noise_at_the_floor_is_granted() -> None:
 
 
 def test_a_floor_that_no_epsilon_of_use_reaches_is_refused() -> None:
-    policy = replace(POLICY, epsilon=EpsilonCeilings(), noise_floor=1e6)
-    assert isinstance(outcome := decide(policy, ASK), Refused)
+    policy = replace(POLICY, epsilon=EpsilonCeilings(), noise_floor=1000.0)
+    terms = replace(TERMS, delta=1e-3)
+    assert isinstance(outcome := decide(policy, replace(ASK, terms=terms)), Refused)
     assert outcome.reason == "noise-floor"
 
 
@@ -171,6 +172,7 @@ def test_every_reason_is_a_word_that_may_cross_the_wire() -> None:
     "wrong",
     [
         {"noise_floor": 0.0},
+        {"noise_floor": 1001.0},
         {"clip_ceiling": float("inf")},
         {"epsilon": EpsilonCeilings(run=-1.0)},
         {"highest_level": 6},
