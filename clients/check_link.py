@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from clients.checks_signed import manifest_here
 from clients.checkup import Line, Subject, need_facts
 from fedcredit.errors import PolicyRefused
 from fedcredit.link import caddy
 from fedcredit.link.handshake import X25519, X25519MLKEM768, LinkRefused, probe
 from fedcredit.link.tunnel import LOOPBACK, Ends, tunnel_config
-from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest
+from fedcredit.trust.manifest import open_manifest
 from fedcredit.trust.words import host_of
 
 LARGEST_SKEW = timedelta(seconds=60)  # Flower refuses a node at 300 s
@@ -37,7 +38,7 @@ class Answer:
 
 def check_link(subject: Subject) -> Iterator[Line]:
     """The gateway speaks TLS 1.3 with X25519MLKEM768; with another group only if the operator allows it."""
-    facts, manifest = need_facts(subject), _manifest(subject)
+    facts, manifest = need_facts(subject), manifest_here(subject)
     if facts.proxy is not None:
         yield Line("link", True, f"through {facts.proxy}, the tunnel decides: it offers {_offered(facts.require_pq)}")
         return
@@ -67,7 +68,7 @@ def check_gateway(subject: Subject) -> Iterator[Line]:
             "timedatectl set-ntp true",
         )
     if answer.status == 200:
-        kept, offered = _manifest(subject), open_manifest(answer.body, now=subject.now)
+        kept, offered = manifest_here(subject), open_manifest(answer.body, now=subject.now)
         news = "" if offered.version <= kept.version else f"; version {offered.version} is taken at the next start"
         yield Line("gateway", True, f"lets this certificate in, manifest version {kept.version}{news}")
     elif answer.status in (401, 403):
@@ -85,7 +86,7 @@ def ask_manifest(subject: Subject) -> Answer:
         LinkDown: there is no Caddy, or it takes no such configuration.
         PolicyRefused: the answer is larger than a manifest may be.
     """
-    facts, home, manifest = need_facts(subject), subject.home, _manifest(subject)
+    facts, home, manifest = need_facts(subject), subject.home, manifest_here(subject)
     ends = Ends(
         gateway=manifest.gateway,
         server_name=facts.server_name or host_of(manifest.gateway),
@@ -146,7 +147,3 @@ def _skew(said: str | None, now: datetime) -> timedelta | None:
 
 def _offered(is_pq_required: bool) -> str:
     return "X25519MLKEM768 and nothing else" if is_pq_required else "X25519MLKEM768 first, X25519 too"
-
-
-def _manifest(subject: Subject) -> Manifest:
-    return ManifestFile(subject.home.manifest).read(now=subject.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clients.check_link import check_gateway, check_link
 from clients.checks_here import check_audit, check_disk, check_keys, check_ledger, check_levels, check_rows, check_trial
 from clients.checks_signed import check_certificate, check_manifest, check_policy, check_versions
+from clients.checks_studies import check_studies
 from clients.checkup import Check
 
 
@@ -18,6 +19,7 @@ def every_check(*, is_online: bool) -> list[tuple[str, Check]]:
         ("policy", check_policy),
         ("rows", check_rows),
         ("level", check_levels),
+        ("studies", check_studies),
         ("ledger", check_ledger),
         ("audit log", check_audit),
         ("disk", check_disk),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def _open_to_others(subject: Subject) -> Iterator[Line]:
 
 def check_rows(subject: Subject) -> Iterator[Line]:
     """The windows can be read and trained on: finite numbers, both outcomes, this institution's name."""
-    facts, windows = need_facts(subject), _windows(subject)
+    facts, windows = need_facts(subject), windows_here(subject)
     train = windows.y[windows.split == "train"]
     problem = _problem(windows, institution=facts.institution)
     remedy = "fedcredit node data TABLE makes them from a checked table; try first with --synthetic 1"
@@ -69,7 +69,7 @@ def check_rows(subject: Subject) -> Iterator[Line]:
 
 def check_levels(subject: Subject) -> Iterator[Line]:
     """The level of the rows is one of the five, and what that level lets leave is said."""
-    facts, windows = need_facts(subject), _windows(subject)
+    facts, windows = need_facts(subject), windows_here(subject)
     level = windows.level if facts.level is None else facts.level
     if level not in LEVELS or level < windows.level:
         expected = f"{windows.level} to 5, or no level in node.yaml"
@@ -111,7 +111,7 @@ def check_trial(subject: Subject) -> Iterator[Line]:
     from clients.trial import dry_run, made_up
 
     try:
-        windows = _windows(subject)
+        windows = windows_here(subject)
         trial = made_up(features=windows.features, time=windows.x.shape[1], schema_sha256=windows.schema_sha256)
     except (TableError, ConfigError):  # that line says so already
         trial = made_up()
@@ -121,20 +121,8 @@ def check_trial(subject: Subject) -> Iterator[Line]:
     )
 
 
-def fits(windows: Windows, schema: Mapping[str, object]) -> bool | None:
-    """Whether the rows have the features that a study's schema names; None where it names none.
-
-    >>> from clients.trial import made_up
-    >>> fits(made_up(), {"properties": {"features": {"const": ["debt", "cash", "growth"]}}})
-    True
-    """
-    properties = schema.get("properties")
-    features = properties.get("features") if isinstance(properties, Mapping) else None
-    asked = features.get("const") if isinstance(features, Mapping) else None
-    return list(windows.features) == asked if isinstance(asked, list) else None
-
-
-def _windows(subject: Subject) -> Windows:
+def windows_here(subject: Subject) -> Windows:
+    """The rows. Raises TableError where there are none, or none that can be read."""
     return load(subject.home.folder / need_facts(subject).windows)
 
 

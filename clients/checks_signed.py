@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from clients.checkup import Line, Subject
+from clients.policy import Policy
 from clients.policy_file import UNSIGNED, read_officer, verified_policy
 from fedcredit.errors import ConfigError, PolicyRefused
-from fedcredit.link.authority import certificate_sha256, check_leaf, read_certificate
+from fedcredit.link.authority import CertificateRefused, certificate_sha256, check_leaf, read_certificate
+from fedcredit.trust.certificates import certificates_in
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import read_roster
 from fedcredit.trust.software import installed
@@ -20,12 +25,19 @@ NEWEST = "ask the platform for the newest; a node that runs fetches it by itself
 
 def check_certificate(subject: Subject) -> Iterator[Line]:
     """The certificate of the link is the consortium's, of our key, listed, and holds for another month."""
-    home, manifest = subject.home, _manifest(subject)
+    home, manifest = subject.home, manifest_here(subject)
     name = _institution(subject)
     pem = _text(subject, home.tls_certificate.name)
-    for authority in _each(manifest.authority):
-        check_leaf(pem, authority=authority, key_path=home.tls_key, role="institution", name=name, now=subject.now)
-        break
+    authorities = [one.public_bytes(Encoding.PEM).decode() for one in _authorities(manifest)]
+    for place, authority in enumerate(authorities, start=1):
+        try:
+            check_leaf(pem, authority=authority, key_path=home.tls_key, role="institution", name=name, now=subject.now)
+            break
+        except CertificateRefused as refused:  # while one authority takes over from another there are two
+            if place == len(authorities):
+                raise CertificateRefused(
+                    refused.where, found=refused.found, expected=refused.expected, hint=AGAIN
+                ) from None
     listed = manifest.member(name)
     if listed is None or listed.certificate != certificate_sha256(pem):
         remedy = "ask the platform whether you were revoked; if not, join with its newest answer"
@@ -37,7 +49,7 @@ def check_certificate(subject: Subject) -> Iterator[Line]:
 
 def check_manifest(subject: Subject) -> Iterator[Line]:
     """The manifest is signed, no older than any that was seen, holds for a while, and the roster agrees with it."""
-    manifest = _manifest(subject)
+    manifest = manifest_here(subject)
     left = manifest.expires - subject.now
     members = {one.name: one.identity for one in manifest.active_members}
     said = f"version {manifest.version} of {manifest.consortium}, {len(members)} institutions, {left.days} days left"
@@ -50,7 +62,7 @@ def check_manifest(subject: Subject) -> Iterator[Line]:
 
 def check_versions(subject: Subject) -> Iterator[Line]:
     """What is installed is what the consortium runs: one of the builds that it names, where it names several."""
-    named = _manifest(subject).packages
+    named = manifest_here(subject).packages
     said = []
     for name in dict.fromkeys(one.name for one in named):
         builds = [one for one in named if one.name == name]
@@ -72,8 +84,7 @@ def check_versions(subject: Subject) -> Iterator[Line]:
 
 def check_policy(subject: Subject) -> Iterator[Line]:
     """The policy is as its officer signed it, of this institution, and neither ended nor stopped."""
-    home = subject.home
-    policy = verified_policy(home.policy, officer=read_officer(home.officer_public))
+    policy = policy_here(subject)
     if policy.institution != _institution(subject):
         raise PolicyRefused("policy", found="one of another institution", expected="this one's", hint=UNSIGNED)
     left = policy.expires - subject.now.date()
@@ -85,7 +96,14 @@ def check_policy(subject: Subject) -> Iterator[Line]:
         yield Line("policy", True, f"signed by the officer, until {policy.expires}")
 
 
-def _manifest(subject: Subject) -> Manifest:
+def policy_here(subject: Subject) -> Policy:
+    """The policy, as its officer signed it. Raises AskRefused."""
+    home = subject.home
+    return verified_policy(home.policy, officer=read_officer(home.officer_public))
+
+
+def manifest_here(subject: Subject) -> Manifest:
+    """The manifest that the node keeps, verified. Raises ManifestRefused or SealBroken."""
     return ManifestFile(subject.home.manifest).read(now=subject.now)
 
 
@@ -102,6 +120,5 @@ def _text(subject: Subject, name: str) -> str:
         raise ConfigError(name, found="no readable file", expected="a certificate in PEM", hint=AGAIN) from None
 
 
-def _each(pem: str) -> list[str]:
-    end = "-----END CERTIFICATE-----"
-    return [part.strip() + "\n" + end + "\n" for part in pem.split(end) if part.strip()]
+def _authorities(manifest: Manifest) -> list[x509.Certificate]:
+    return certificates_in(manifest.authority, where="authority", most=2)

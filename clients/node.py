@@ -132,7 +132,7 @@ def serve(
 
 def pack(message: Message) -> bytes:
     """A message with its content as bytes, for the pipe to the worker."""
-    return message_to_proto(message).SerializeToString()  # type: ignore[no-any-return]
+    return message_to_proto(message).SerializeToString()
 
 
 def unpack(data: bytes) -> Message:

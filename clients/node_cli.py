@@ -14,6 +14,8 @@ from clients.audit_cli import recorded
 from clients.joining_cli import joining
 from clients.leaves_cli import leaving
 from clients.policy_cli import policy
+from clients.running_cli import running
+from clients.upkeep_cli import upkeep
 from fedcredit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ node = typer.Typer(name="node", no_args_is_help=True, help="See what this instit
 ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
 node.add_typer(joining)
+node.add_typer(running)
+node.add_typer(upkeep)
 node.add_typer(leaving)
 node.add_typer(recorded)
 node.add_typer(policy)

@@ -74,4 +74,5 @@ def _privacy(policy: Policy) -> list[str]:
 
 
 def _named(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+    # What came in a file may hold signs that move a terminal's cursor.
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names) or "none"

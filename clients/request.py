@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,8 +29,10 @@ from fedcredit.trust.keys import Identity, KeyFileRefused, require_private
 from fedcredit.trust.words import checked_name
 
 
-def make_request(home: NodeHome, *, institution: str) -> bytes:
+def make_request(home: NodeHome, *, institution: str, has_new_keys: bool = False) -> bytes:
     """The .fcreq of this node, kept in its folder too; the keys are made where they are not there.
+
+    `has_new_keys` puts those aside that are there; the identity of before signs the request too.
 
     Raises:
         PolicyRefused: the folder is another institution's.
@@ -38,6 +45,9 @@ def make_request(home: NodeHome, *, institution: str) -> bytes:
             hint = "one folder is one node: --home FOLDER names another"
             raise PolicyRefused(str(home.folder), found=f"the node of {named}", expected=institution, hint=hint)
     home.make()
+    before = [Identity.load(home.identity)] if has_new_keys and home.identity.exists() else []
+    if has_new_keys or not home.identity.exists():
+        put_aside(home, keys=(home.identity, home.flower, home.tls_key) if has_new_keys else ())
     make_keys(home, institution=institution)
     identity = Identity.load(home.identity)
     request = Request(
@@ -47,7 +57,7 @@ def make_request(home: NodeHome, *, institution: str) -> bytes:
         flower_key=flower_public(home),
         environment=environment(home.folder),
     )
-    data = write_request(request, by=identity)
+    data = write_request(request, by=identity, also=before)
     write_whole(home.request, data)
     return data
 
@@ -69,6 +79,20 @@ def make_keys(home: NodeHome, *, institution: str) -> None:
     if not home.flower.exists():
         key = ec.generate_private_key(ec.SECP384R1())  # the only kind that Flower's node authentication takes
         write_private(home.flower, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+def put_aside(home: NodeHome, *, keys: Sequence[Path]) -> None:
+    """Move the keys, and the audit log that the old identity signed, into a folder of their own under old/.
+
+    A log is signed by one identity from its first line to its last; the next one begins a new log.
+    """
+    logs = [path for path in home.folder.glob(f"{home.audit_log.name}*") if path.is_file()]
+    found = [path for path in (*keys, *logs) if path.exists()]
+    if found:
+        target = home.folder / "old" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        target.mkdir(parents=True, mode=0o700)
+        for path in found:
+            path.rename(target / path.name)
 
 
 def certificate_request(home: NodeHome, *, institution: str) -> str:

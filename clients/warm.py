@@ -1,4 +1,4 @@
-"""The node's worker as it sees it: a question goes in, its answer or a coded error comes out, whatever happens to it."""
+"""The node's worker as the node sees it: a question goes in, its answer or a coded error comes out."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from fedcredit.errors import FedCreditError
 
 GROUPS = {
     "data": "check tables and make synthetic ones",
-    "node": "see what an institution has spent of its companies' privacy, and plan what it may",
+    "node": "join a consortium, run an institution's node under its own policy, see what leaves and what is spent",
+    "consortium": "found a consortium, let institutions in and out, run the platform, try all of it with demo",
     "study": "compare alone, federated and pooled on one machine",
     "model": "list, show and score with registered models",
     "serve": "take events over HTTP into an event store",
@@ -56,7 +57,9 @@ def main(args: list[str] | None = None) -> None:
         name="fedcredit", help="Federated credit and risk models; every table stays home.", no_args_is_help=True
     )
     try:
-        program.main(words, standalone_mode=False)
+        code = program.main(words, standalone_mode=False)
+        if isinstance(code, int) and code:  # of a command that did its work and found a fault, such as a check
+            sys.exit(code)
     except FedCreditError as fault:
         sys.exit(_say(fault.as_dict(), as_json="--json" in words, code=fault.exit_code))
     except click.exceptions.NoArgsIsHelpError as fault:

@@ -36,7 +36,8 @@ def approve_requests(
     """
     from fedcredit.trust.fingerprint import read_fingerprint, spaced
     from fedcredit.trust.joining import MAX_REQUEST_BYTES
-    from server.consortium.approve import approval, check_replaces, read_requests
+    from server.consortium.approve import approval
+    from server.consortium.clash import check_replaces, read_requests
     from server.consortium.home import Published
 
     if fingerprint is not None and len(paths) > 1:
@@ -56,7 +57,7 @@ def approve_requests(
                 err=True,
             )
     made = approval(kept, requests, now=now(), replaces=replaces, is_rehearsal=dry_run)
-    lines = described(kept, made.change)
+    lines = described(kept.current(), made.change)
     for line in lines:
         typer.echo(line, err=True)
     if dry_run:
@@ -85,8 +86,8 @@ def _tell(request: Request) -> None:
     here = request.environment
     typer.echo(
         f"{request.institution}: fedcredit {here.fedcredit or '-'}, flwr {here.flwr or '-'}, "
-        f"torch {here.torch or '-'}, Python {here.python}, {here.platform}; {here.cpus} processors, {here.memory_gib:g} GiB of memory, "
-        f"{here.disk_free_gib:g} GiB free",
+        f"torch {here.torch or '-'}, Python {here.python}, {here.platform}; {here.cpus} processors, "
+        f"{here.memory_gib:g} GiB of memory, {here.disk_free_gib:g} GiB free",
         err=True,
     )
     skew = abs((now() - here.clock_utc).total_seconds())

@@ -12,10 +12,9 @@ path.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -33,6 +32,7 @@ from fedcredit.link.parts import (
     server,
     trusted,
 )
+from fedcredit.trust.membership import Manifest
 
 # Flower 1.41, flwr.superlink.routers: what a registered node calls, and what submits, follows and stops a run.
 # Registration is the manifest's business, so neither side may add or remove nodes, federations or accounts.
@@ -51,31 +51,6 @@ SUPERLINK_IDLE_SECONDS = 3  # uvicorn closes a connection after 5 idle seconds; 
 ROLE, FLOWER_KEY = "{link.role}", "{link.flower_key}"
 
 
-class _Member(Protocol):
-    @property
-    def certificate(self) -> str: ...
-    @property
-    def flower_key(self) -> str: ...
-
-
-class _Operator(Protocol):
-    @property
-    def certificate(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-
-
-class Roll(Protocol):
-    """What the gateway reads of a membership manifest."""
-
-    @property
-    def active_members(self) -> Iterable[_Member]: ...
-    @property
-    def operators(self) -> Iterable[_Operator]: ...
-    @property
-    def authority(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Passes:
     """Who may pass: certificates by their SHA-256, an institution's with the header of its Flower key."""
@@ -85,11 +60,11 @@ class Passes:
     authority: str
 
     @classmethod
-    def of(cls, manifest: Roll) -> Passes:
+    def of(cls, manifest: Manifest) -> Passes:
         """The active members and operators of a manifest that its reader has verified."""
         return cls(
             {member.certificate: flower_key_header(member.flower_key) for member in manifest.active_members},
-            frozenset(one.certificate for one in manifest.operators if one.status == "active"),
+            frozenset(one.certificate for one in manifest.active_operators),
             manifest.authority,
         )
 
@@ -128,7 +103,7 @@ def gateway_config(passes: Passes, place: Place) -> Part:
     """Caddy's configuration of the gateway for these passes.
 
     Raises:
-        CertificateRefused: the manifest's authority is no certificate.
+        ConfigError: the manifest's authority is no certificate.
     """
     too_long, limit = limited(place.max_body_bytes)
     tls: Part = {

@@ -16,15 +16,18 @@ from google.protobuf.message import DecodeError
 from fedcredit.errors import ConfigError
 
 PACKED = "packed"
+MOST_PACKED_BYTES = 4 * 1024 * 1024  # Flower cuts a larger array into pieces of 5 MiB, and the gateway takes no more
 
 
 def pack(content: RecordDict) -> RecordDict:
-    """The content as one record.
+    """The content as one record; a large one stays as it is, since Flower sends its arrays in pieces.
 
     >>> unpack(pack(RecordDict({"config": ConfigRecord({"a": 1})})))["config"]["a"]
     1
     """
     data = recorddict_to_proto(content).SerializeToString()
+    if len(data) > MOST_PACKED_BYTES:
+        return content
     return RecordDict({PACKED: ConfigRecord({PACKED: data})})
 
 
@@ -38,12 +41,13 @@ def unpack(content: RecordDict) -> RecordDict:
     if not isinstance(record, ConfigRecord):
         return content
     data = record.get(PACKED)
+    fault = ConfigError("message", found="a packed content that is none", expected="flwr records")
+    if not isinstance(data, bytes) or len(content) > 1 or len(record) > 1:
+        raise fault
     try:
-        if not isinstance(data, bytes) or len(content) > 1 or len(record) > 1:
-            raise DecodeError
         return recorddict_from_proto(RecordDictProto.FromString(data))
     except (DecodeError, TypeError, ValueError, KeyError):
-        raise ConfigError("message", found="a packed content that is none", expected="flwr records") from None
+        raise fault from None
 
 
 def is_packed(content: RecordDict) -> bool:

@@ -6,10 +6,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fedcredit.link.authority import CertificateRefused
+from fedcredit.trust.certificates import certificates_in
 
 Part = dict[str, Any]
 MAX_AUTHORITIES = 2  # the present one, and the next one while certificates are renewed
@@ -23,13 +22,8 @@ def curves(*, require_pq: bool) -> list[str]:
 
 
 def trusted(authority: str) -> Part:
-    """These authorities' certificates (PEM) and no others, neither the system's. Raises CertificateRefused."""
-    try:
-        found = x509.load_pem_x509_certificates(authority.encode("ascii"))
-    except ValueError:
-        found = []
-    if not 0 < len(found) <= MAX_AUTHORITIES:
-        raise CertificateRefused("authority", found=f"{len(found)} certificates", expected=f"1 to {MAX_AUTHORITIES}")
+    """These authorities' certificates (PEM) and no others, neither the system's. Raises ConfigError."""
+    found = certificates_in(authority, where="authority", most=MAX_AUTHORITIES)
     ders = [base64.b64encode(one.public_bytes(Encoding.DER)).decode("ascii") for one in found]
     return {"provider": "inline", "trusted_ca_certs": ders}
 

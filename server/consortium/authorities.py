@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from fedcredit.errors import ConfigError
 from fedcredit.link.authority import CERTIFICATE_FILE, KEY_FILE, Authority, certificate_sha256
 from fedcredit.trust.certificates import certificate_digest, certificates_in, is_issued_by
-from fedcredit.trust.files import write_whole
 from fedcredit.trust.manifest import Manifest
+from server.consortium.certificates import issued
 from server.consortium.settings import Places
 
 
@@ -21,19 +19,6 @@ def serving(places: Places) -> Authority:
     While one authority takes over from another it is the old one: members may not know the new one yet.
     """
     return Authority.load(places.old_authority if places.old_authority.exists() else places.authority)
-
-
-def keep_certificate(places: Places, pem: str) -> str:
-    """Keep an issued certificate, to know later when it ends. Gives its SHA-256."""
-    digest = certificate_sha256(pem)
-    write_whole(places.certificates / f"{digest}.crt", pem.encode(), mode=0o644)
-    return digest
-
-
-def issued(places: Places, digest: str) -> x509.Certificate | None:
-    """The certificate of this SHA-256, if it was issued here."""
-    path = places.certificates / f"{digest}.crt"
-    return certificates_in(path.read_text(encoding="ascii"), where=path.name)[0] if path.is_file() else None
 
 
 def successor(places: Places, *, name: str, now: datetime) -> str:

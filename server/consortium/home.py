@@ -17,9 +17,11 @@ from fedcredit.trust.handover import officers_in
 from fedcredit.trust.joining import finish_join
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest, seal_manifest
+from fedcredit.trust.membership import MAX_HANDOVERS
 from fedcredit.trust.software import installed
 from server.consortium import officers
 from server.consortium.authorities import settle
+from server.consortium.certificates import retire
 from server.consortium.pending import Missing, Pending, read_pending, write_pending
 from server.consortium.settings import Places, Settings, read_settings, write_settings
 
@@ -150,6 +152,8 @@ class Consortium:
         if waiting is None or waiting.change != change or not waiting.manifest:
             return Pending(change, seal_manifest(make(now), by=[]).decode())
         draft = waiting.draft()
+        if draft == self.current():  # in force; a crash kept the rest from being done
+            return waiting
         if make(draft.issued) != draft or waiting.answers:
             raise ChangeWaits(
                 self.places.pending.name,
@@ -187,8 +191,9 @@ class Consortium:
         change = change.signed(by)
         current = self.current() if self.file.path.exists() else None
         missing = change.missing(current)
+        # Also what is complete is kept until its answers are written: after a crash it is signed again, to no effect.
+        write_pending(self.places.pending, change)
         if missing:
-            write_pending(self.places.pending, change)
             return Waiting(change.change, missing)
         if change.handover:
             return self._advance(self._after(change, now=now), by=by, now=now)
@@ -202,7 +207,7 @@ class Consortium:
             version=new.version,
             threshold=new.threshold,
             officers=new.identities,
-            handovers=(*current.handovers, change.handover),
+            handovers=(*current.handovers, change.handover)[-MAX_HANDOVERS:],
         )
         return Pending(change.change, seal_manifest(manifest, by=[]).decode())
 
@@ -210,8 +215,7 @@ class Consortium:
         data = change.manifest.encode()
         manifest = open_manifest(data, now=now)
         file = self.file
-        if file.highest_version() > manifest.version:
-            raise ChangeWaits("change", found="one of an older version", expected="the next version", hint="--drop it")
+        _check_next(manifest, self.current() if file.path.exists() else None)
         # History first: a version that is in force is never missing in it. All of this may be done twice.
         write_whole(self.places.version(manifest.version), data, mode=0o644)
         if file.highest_version() == 0:
@@ -219,9 +223,10 @@ class Consortium:
         else:
             file.accept(data, now=now)
         settle(self.places, manifest)
+        retire(self.places, manifest)
         answers = {}
         for one in change.answers:
-            answers[one.name] = self.places.answers / f"{one.name}.fcjoin"
+            answers[one.name] = self.places.answer(one.name, role=one.role)
             write_whole(answers[one.name], finish_join(one.draft.encode(), manifest=data, role=one.role), mode=0o644)
         self.places.pending.unlink(missing_ok=True)
         return Published(manifest, answers)
@@ -232,3 +237,15 @@ class Consortium:
         with (self.places.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _check_next(manifest: Manifest, current: Manifest | None) -> None:
+    """Return if this is the version after the one in force, or that one itself after a crash. Raises ChangeWaits."""
+    version = current.version if current else 0
+    if manifest.version != version + 1 and manifest != current:
+        raise ChangeWaits(
+            "change",
+            found=f"one made for version {manifest.version}",
+            expected=f"version {version + 1}",
+            hint="somebody else was faster; run the command again (after fedcredit consortium sign --drop)",
+        )

@@ -1,4 +1,4 @@
-"""An operator's name becomes keys and a request, and the consortium's answer the profile that studies are started with."""
+"""An operator's name becomes keys and a request, and the consortium's answer a profile to start studies with."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fedcredit.errors import ConfigError, NodeError
+from fedcredit.errors import ConfigError
 from fedcredit.link.authority import check_leaf, new_key_and_csr
 from fedcredit.privacy.account import home
 from fedcredit.strict import build
 from fedcredit.trust.files import write_whole
-from fedcredit.trust.joining import Environment, Join, Request, read_join, write_request
+from fedcredit.trust.joining import Environment, Join, JoinRefused, Request, read_join, write_request
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.words import checked_address, checked_name
@@ -87,15 +87,15 @@ def join(data: bytes, *, fingerprint: str, now: datetime) -> tuple[Profile, Mani
     """The profile of an operator whose answer holds; it takes the place of an older one of the same consortium.
 
     Raises:
-        SealBroken, FingerprintRefused, ManifestRefused, JoinRefused: see `read_join`.
-        NodeError: the answer is to a request that was not made on this machine.
+        SealBroken, FingerprintRefused, ManifestRefused: see `read_join`.
+        JoinRefused: likewise, or the answer is to a request that was not made on this machine.
     """
     answer = read_join(data, fingerprint=fingerprint, now=now, role="operator")
     requested = profiles_folder() / REQUESTS / answer.institution
     target = profiles_folder() / answer.consortium
     keys = requested if (requested / "tls.key").is_file() else target
     if not (keys / "tls.key").is_file():
-        raise NodeError(
+        raise JoinRefused(
             "operator join",
             found=f"no key of {answer.institution} on this machine",
             expected="the machine that made the request",

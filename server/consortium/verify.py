@@ -14,7 +14,8 @@ from fedcredit.link.authority import Authority
 from fedcredit.trust.certificates import is_issued_by
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest
-from server.consortium.authorities import issued, serving
+from server.consortium.authorities import serving
+from server.consortium.certificates import issued
 from server.consortium.home import Consortium
 
 SOON = timedelta(days=21)  # before an end, when somebody should do something
@@ -84,6 +85,8 @@ def _history(consortium: Consortium) -> Iterator[Check]:
         for path in paths:
             data = path.read_bytes()
             manifest = open_manifest(data)
+            if path != consortium.places.version(manifest.version):
+                raise ConfigError(path.name, found=f"version {manifest.version}", expected="the one that it is called")
             if member.highest_version() == 0:
                 member.pin(data, fingerprint=manifest.root_fingerprint, now=manifest.issued)
             else:

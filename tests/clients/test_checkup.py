@@ -21,6 +21,7 @@ from clients.checkup import Line, Subject, checkup
 from clients.facts import read_facts, set_facts
 from clients.home import NodeHome
 from clients.trial import dry_run, made_up
+from fedcredit.__main__ import main
 from fedcredit.data.windows import save
 from fedcredit.errors import FederationError
 from fedcredit.link import caddy
@@ -28,7 +29,7 @@ from fedcredit.link.authority import new_key_and_csr
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.trust.keys import Identity
-from fedcredit.trust.manifest import Package, seal_manifest
+from fedcredit.trust.manifest import ManifestFile, Package, StudyRule, seal_manifest
 from fedcredit.trust.software import installed
 from server.gateway import Passes, Place, gateway_config
 from tests.clients.platform import NOW, Consortium
@@ -150,7 +151,7 @@ def test_a_definition_that_nobody_stated_is_asked_for(home: NodeHome) -> None:
 
 @pytest.mark.parametrize(
     ("days", "expected"),
-    [(80, set()), (89.5, {"manifest"}), (340, {"certificate", "manifest", "versions", "policy"})],
+    [(80, set()), (89.5, {"manifest"}), (340, {"certificate", "manifest", "versions", "policy", "studies"})],
 )
 def test_what_ends_is_said_before_it_ends(days: float, expected: set[str], home: NodeHome) -> None:
     assert failed(home, after=timedelta(days=days)) == expected
@@ -248,6 +249,13 @@ def test_the_command_ends_with_one_where_a_line_failed(home: NodeHome, tmp_path:
     assert (line["name"], line["remedy"]) == ("keys", f"chmod 600 {home.flower}")
 
 
+def test_the_program_itself_leaves_with_one_where_a_line_failed(home: NodeHome) -> None:
+    home.policy.unlink()
+    with pytest.raises(SystemExit) as left:
+        main(["node", "check", "--offline", "--home", str(home.folder)])
+    assert left.value.code == 1
+
+
 @contextmanager
 def gateway(consortium: Consortium, folder: Path, *, require_pq: bool = True) -> Iterator[None]:
     """The real gateway of the consortium, without a SuperLink behind it."""
@@ -341,3 +349,37 @@ def test_a_manifest_that_was_put_in_the_gateways_answer_by_another_is_a_failed_l
     monkeypatch.setattr(check_link, "ask_manifest", lambda subject: Answer(200, unsigned, timedelta()))
     found = {line.name: line for line in checkup(home, [("gateway", check_gateway)], now=NOW)}
     assert not found["gateway"].is_ok
+
+
+SCHEMA = {"type": "object", "additionalProperties": False, "properties": {"features": {"items": {"enum": ["debt"]}}}}
+
+
+def rule(study: str, **other: object) -> StudyRule:
+    said = {"purpose": "credit-risk", "bundles": ("a" * 64,), "schema": {"type": "object"}, "until": NOW + timedelta(9)}
+    return StudyRule(study, **{**said, **other})  # type: ignore[arg-type]
+
+
+def test_each_study_of_the_manifest_is_told_whether_it_is_answered_here(home: NodeHome, consortium: Consortium) -> None:
+    studies = (
+        rule("quickstart"),
+        rule("marketing", purpose="marketing"),
+        rule("narrow", schema=SCHEMA),
+        rule("old", until=NOW - timedelta(1)),
+    )
+    consortium.version += 1
+    sealed = seal_manifest(consortium.manifest(studies=studies), by=consortium.signers)
+    ManifestFile(home.manifest).accept(sealed, now=NOW)
+    found = {name: line.found.partition(":")[0] for name, line in lines(home).items() if name.startswith("study ")}
+    assert {name.removeprefix("study "): said[:8] for name, said in found.items()} == {
+        "quickstart": "answered",
+        "marketing": "refused ",
+        "narrow": "refused ",
+        "old": "refused ",
+    }
+
+
+def test_rows_of_a_level_that_the_policy_does_not_take_are_told_before_any_study(home: NodeHome) -> None:
+    set_facts(home, level=5)
+    line = lines(home)["studies"]
+    assert not line.is_ok
+    assert "highest_level: 5" in line.remedy

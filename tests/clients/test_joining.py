@@ -22,7 +22,7 @@ from clients.home import NodeHome
 from clients.node_cli import node
 from clients.policy_file import read_officer, verified_policy
 from fedcredit.errors import ConfigError, FedCreditError, PolicyRefused
-from fedcredit.trust.joining import read_join, read_request
+from fedcredit.trust.joining import read_join, read_request, signed_also_by
 from fedcredit.trust.keys import Identity, KeyFileRefused
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused, Package
 from fedcredit.trust.roster import read_roster
@@ -158,6 +158,32 @@ def test_an_officers_key_that_is_kept_elsewhere_is_not_made_anew(bank: Bank) -> 
     bank.request()
     assert not bank.home.officer.exists()
     assert bank.home.officer_public.read_bytes() == public
+
+
+def test_new_keys_are_vouched_for_by_the_old_identity_and_the_old_ones_are_kept(bank: Bank) -> None:
+    first = read_request(bank.request())
+    officer = bank.home.officer.read_bytes()
+    bank.home.audit_log.write_text("lines that the old identity signed\n")
+    bank.run("request", NAME, "--home", bank.home.folder, "--new-keys")
+    data = bank.home.request.read_bytes()
+    second = read_request(data)
+    assert signed_also_by(data, [first.identity]) == {first.identity.fingerprint}
+    assert first.identity != second.identity
+    assert first.flower_key != second.flower_key
+    assert bank.home.officer.read_bytes() == officer
+    (old,) = (bank.home.folder / "old").iterdir()
+    assert {path.name for path in old.iterdir()} == {"identity.key", "flower.key", "tls.key", "audit.jsonl"}
+    assert not bank.home.audit_log.exists(), "the new identity begins a log of its own"
+    assert stat.S_IMODE(old.stat().st_mode) == 0o700
+
+
+def test_a_lost_identity_begins_a_new_audit_log(bank: Bank) -> None:
+    bank.request()
+    bank.home.identity.unlink()
+    bank.home.audit_log.write_text("lines that the lost identity signed\n")
+    bank.request()
+    assert not bank.home.audit_log.exists()
+    assert [path.name for path in (bank.home.folder / "old").rglob("*.jsonl")] == ["audit.jsonl"]
 
 
 def test_a_join_writes_everything_that_the_node_needs(bank: Bank, consortium: Consortium) -> None:

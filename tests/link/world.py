@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fedcredit.link import caddy
 from fedcredit.link.authority import Authority, Role, certificate_sha256, new_key_and_csr
-from fedcredit.link.tunnel import Ends, LocalTls, TunnelRole, tunnel_config
+from fedcredit.link.tunnel import Ends, LocalTls, Patience, TunnelRole, tunnel_config
 from server.gateway import Passes, Place, gateway_config
 
 HOST = "127.0.0.1"
@@ -58,6 +58,7 @@ class SuperLink(ThreadingHTTPServer):
     def __init__(self, card: Card) -> None:
         super().__init__((HOST, 0), _Answer)
         self.seen: list[dict[str, object]] = []
+        self.on_request: Callable[[], None] | None = None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(card.certificate, card.key)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -74,12 +75,15 @@ class SuperLink(ThreadingHTTPServer):
 
 class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: SuperLink
 
     def do_POST(self) -> None:
         body = self._body()
         seen = {"path": self.path, "headers": [list(pair) for pair in self.headers.items()], "bytes": len(body)}
         self.server.seen.append(seen)
+        if self.server.on_request:
+            self.server.on_request()
         self._say(json.dumps(seen).encode())
 
     do_GET = do_POST  # noqa: N815
@@ -88,9 +92,10 @@ class _Answer(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = b""
-        while size := int(self.rfile.readline() or b"0", 16):
+        while size := int(self.rfile.readline(), 16):  # a body that breaks off is no body: ValueError
             body += self.rfile.read(size)
             self.rfile.readline()
+        self.rfile.readline()
         return body
 
     def _say(self, body: bytes) -> None:
@@ -184,10 +189,17 @@ class World:
             require_pq=require_pq,
         )
 
-    def tunnel(self, ends: Ends, *, role: TunnelRole = "institution", local: LocalTls | None = None) -> int:
+    def tunnel(
+        self,
+        ends: Ends,
+        *,
+        role: TunnelRole = "institution",
+        local: LocalTls | None = None,
+        patience: Patience | None = None,
+    ) -> int:
         """Start a tunnel; its port."""
         port = free_port()
-        config = tunnel_config(ends, port=port, role=role, local=local)
+        config = tunnel_config(ends, port=port, role=role, local=local, patience=patience or Patience(1.0))
         self.running.append(caddy.start(config, folder=self.folder / "run" / f"tunnel-{port}"))
         return port
 

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedcredit.trust import envelope
 from fedcredit.trust.envelope import SealBroken, add_signature, open_sealed, peek, seal, signers_of
@@ -136,6 +138,28 @@ def test_file_with_a_thousand_signatures_is_refused_before_one_is_verified() -> 
     )
     with pytest.raises(SealBroken, match="at most 64"):
         opened(data)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
+def test_any_bytes_are_refused_with_an_error_of_ours(data: bytes) -> None:
+    with pytest.raises(SealBroken):
+        peek(data, kind="policy")
+
+
+SIGNED = seal(BODY, kind="policy", by=officer_keys("ann", "bob"))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(SIGNED) - 1), st.integers(1, 255))
+def test_any_changed_byte_is_refused_or_means_nothing(at: int, flip: int) -> None:
+    data = bytearray(SIGNED)
+    data[at] ^= flip
+    try:
+        said = opened(bytes(data))
+    except SealBroken:
+        return
+    assert said == BODY
 
 
 def test_what_json_cannot_say_is_not_signed() -> None:
