@@ -70,7 +70,12 @@ def code_of(reply: Message) -> str:
 
 
 # What an institution runs by hand to become a member; no message gets there.
-BEFORE_THE_FIRST_MESSAGE = ("fedcredit.link", "fedcredit.trust.joining", "fedcredit.trust.fingerprint")
+BEFORE_THE_FIRST_MESSAGE = (
+    "fedcredit.link",
+    "fedcredit.trust.answer",
+    "fedcredit.trust.fingerprint",
+    "fedcredit.trust.request",
+)
 
 
 def kinds_of(kind: type[FedCreditError]) -> set[type[FedCreditError]]:
