@@ -316,13 +316,16 @@ def test_an_answer_for_another_institution_is_refused(bank: Bank, consortium: Co
     assert bank.files == before
 
 
-def test_an_answer_to_keys_that_were_replaced_is_refused(bank: Bank, consortium: Consortium) -> None:
+@pytest.mark.parametrize("name", ["flower.key", "identity.key", "tls.key"])
+def test_an_answer_to_a_key_that_was_replaced_is_refused(name: str, bank: Bank, consortium: Consortium) -> None:
     answer = consortium.answer(bank.request())
-    bank.home.flower.unlink()
+    (bank.home.folder / name).unlink()
     bank.request()
+    before = bank.files
     with pytest.raises(PolicyRefused) as refused:
         bank.join(answer, consortium.fingerprint)
-    assert refused.value.where == "flower.key"
+    assert refused.value.where == name
+    assert bank.files == before
 
 
 def test_a_second_join_with_an_older_manifest_is_refused(bank: Bank, consortium: Consortium) -> None:
