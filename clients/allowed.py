@@ -41,7 +41,7 @@ def outside(schema: str, text: str) -> str | None:
     >>> outside('{"properties": {"seed": {"maximum": 9}}}', '{"seed": 10}')
     'task.seed'
     """
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema import Draft202012Validator
     from referencing import Registry
 
     # An empty registry: a `$ref` to elsewhere is an error, and is never fetched.

@@ -1,4 +1,4 @@
-"""A question is let in or refused before the worker sees it: known once, of an allowed bundle, for a study of its own."""
+"""A question is let in or refused before the worker sees it: asked once, of an allowed bundle, for its own study."""
 
 from __future__ import annotations
 
@@ -85,5 +85,3 @@ def _study_of(question: Question) -> str:
         raw = None
     study = raw.get("study") if isinstance(raw, dict) else None
     return study if isinstance(study, str) else ""
-
-

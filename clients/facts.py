@@ -42,6 +42,8 @@ exact-metrics: false
 server-name: {server_name}
 tunnel-port: 0                # on 127.0.0.1; 0 takes a free one
 require-pq: true              # refuse a link whose key exchange is not X25519MLKEM768
+# overspending: true            let a run spend more than its plan after a crash; only for public or synthetic rows
+# metrics-port: 9411            answer Prometheus on 127.0.0.1
 # proxy: http://proxy.example:3128   your own way out; it must not open TLS
 # worker-seconds: 3600          the longest that one answer may take before the worker is started anew
 """
@@ -65,7 +67,9 @@ class NodeFacts:
     tunnel_port: int = 0
     require_pq: bool = True
     proxy: str | None = None
+    overspending: bool = False
     worker_seconds: float = 3600.0
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.tunnel_port <= 65535:
@@ -94,6 +98,7 @@ class NodeFacts:
             "audit": str(home.audit_log),
             "open-rows": self.open_rows,
             "exact-metrics": self.exact_metrics,
+            "overspending": self.overspending,
         }
         files = {"known-to": self.known_to, "registry": self.registry, "ceilings": self.ceilings}
         config |= {key: str(home.folder / path) for key, path in files.items() if path is not None}

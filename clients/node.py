@@ -106,7 +106,9 @@ def connected(address: str, key: Path, *, last_node: int | None = None) -> Itera
         ) from fault
 
 
-def serve(fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], None], idle: Callable[[], None]) -> None:
+def serve(
+    fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], None], idle: Callable[[], None]
+) -> None:
     """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
 
     `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it.
@@ -130,7 +132,7 @@ def serve(fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], 
 
 def pack(message: Message) -> bytes:
     """A message with its content as bytes, for the pipe to the worker."""
-    return message_to_proto(message).SerializeToString()  # type: ignore[no-any-return]
+    return message_to_proto(message).SerializeToString()
 
 
 def unpack(data: bytes) -> Message:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clients.joining_cli import joining
+from clients.running_cli import running
 from clients.upkeep_cli import upkeep
 from fedcredit.errors import ConfigError
 
@@ -24,6 +25,7 @@ node = typer.Typer(name="node", no_args_is_help=True, help="See what this instit
 ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
 node.add_typer(joining)
+node.add_typer(running)
 node.add_typer(upkeep)
 
 LedgerFile = Annotated[

@@ -13,18 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
-from clients.node_cli import node
 from fedcredit.errors import NodeError
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")
-]
+Home = Annotated[Path | None, typer.Option("--home", help="The node's folder; else the only one under FEDCREDIT_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+running = typer.Typer()
 START_SECONDS = 90.0  # a cold import of torch, and a minute in which a SuperLink holds a dead node for alive
 STOP_SECONDS = 30.0
 
 
-@node.command("start")
+@running.command("start")
 def start_node(
     home: Home = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and log to stderr: for systemd.")] = False,
@@ -56,7 +54,7 @@ def start_node(
     typer.echo(json.dumps(status) if as_json else f"online as node {status['node']}, process {status['pid']}")
 
 
-@node.command("stop")
+@running.command("stop")
 def stop_node(home: Home = None, as_json: Json = False) -> None:
     """Stop the node: it signs off at the platform and leaves nothing half-done."""
     from clients.home import find_home
@@ -75,7 +73,7 @@ def stop_node(home: Home = None, as_json: Json = False) -> None:
     typer.echo(json.dumps({"stopped": pid}) if as_json else f"stopped process {pid}")
 
 
-@node.command("status")
+@running.command("status")
 def show_status(home: Home = None, as_json: Json = False) -> None:
     """How the node is: exit code 1 where it does not run."""
     from clients.home import find_home
@@ -87,7 +85,8 @@ def show_status(home: Home = None, as_json: Json = False) -> None:
     refused = sum(status.get("refused", {}).values())
     line = (
         f"{status.get('state', 'never started')}, {status.get('messages', 0)} messages answered, {refused} refused, "
-        f"{status.get('worker_restarts', 0)} restarts of the worker, last message {status.get('last_message_at') or '-'}"
+        f"{status.get('worker_restarts', 0)} restarts of the worker, "
+        f"last message {status.get('last_message_at') or '-'}"
     )
     typer.echo(json.dumps(status) if as_json else line)
     if _pid(folder.run) is None:

@@ -30,7 +30,8 @@ from clients.node import Question, connected, serve
 from clients.tunnel import node_tunnel
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
-from fedcredit.trust.manifest import ManifestFile
+from fedcredit.trust.keys import PublicIdentity
+from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import write_roster
 
 log = logging.getLogger(__name__)
@@ -50,15 +51,15 @@ def run_node(home: NodeHome) -> None:
     home.run.mkdir(mode=0o700, exist_ok=True)
     with _alone(home), _stoppable(), (home.run / "worker.log").open("ab") as worker_log:
         door = Door(ManifestFile(home.manifest), home.state / "seen.sqlite")
-        manifest = door.manifest()
-        write_roster(home.roster, {member.name: member.identity for member in manifest.active_members})
         worker = Worker(facts.node_config(home), log_file=worker_log, seconds=facts.worker_seconds)
         status = _Status(home, worker)
         status.write("starting")
         try:
-            with node_tunnel(home, facts, gateway=manifest.gateway) as address:
+            with node_tunnel(home, facts, gateway=door.manifest().gateway) as address:
+                refresh = _Refresh(home, door, worker, address=address)
+                refresh.now()  # what changed while it was away
                 worker.start()
-                _answer_all(home, door, worker, status, address=address, version=manifest.version)
+                _answer_all(home, door, worker, status, refresh, address=address)
         except KeyboardInterrupt:
             log.info("asked to stop")
         finally:
@@ -67,19 +68,18 @@ def run_node(home: NodeHome) -> None:
 
 
 def _answer_all(
-    home: NodeHome, door: Door, worker: Worker, status: _Status, *, address: str, version: int
+    home: NodeHome, door: Door, worker: Worker, status: _Status, refresh: _Refresh, *, address: str
 ) -> None:
-    refresh = _Refresh(home, worker, address=address, version=version)
     session = home.run / "session.json"
-    with connected(address, home.flower, last_node=_last_node(session)) as fleet:
+    with _signed_off(session), connected(address, home.flower, last_node=_last_node(session)) as fleet:
         session.write_text(json.dumps({"node": fleet.node, "machine": _machine()}))
-        status.write("online", node=fleet.node, manifest_version=version)
+        status.write("online", node=fleet.node)
         log.info("online as node %s", fleet.node)
 
         def answer(question: Question) -> Message:
             began = time.monotonic()
             try:
-                refresh.if_unknown(question.bundle, door)
+                refresh.if_unknown(question.bundle)
                 door.let_in(question)
                 reply = worker.ask(question.message)
             except FedCreditError as fault:
@@ -89,46 +89,63 @@ def _answer_all(
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            refresh.if_unknown(sha256, door)
+            refresh.if_unknown(sha256)
             door.known_bundle(sha256, content)
 
-        serve(fleet, answer, known_bundle=known_bundle, idle=refresh.if_due)
-    session.unlink(missing_ok=True)  # signed off: nothing to tidy up at the next start
+        def idle() -> None:
+            refresh.if_due()
+            status.note_manifest(refresh.version)
+
+        serve(fleet, answer, known_bundle=known_bundle, idle=idle)
+
+
+@contextmanager
+def _signed_off(session: Path) -> Iterator[None]:
+    """What flwr does when a connection ends is sign off; only a process that was killed leaves something to tidy up."""
+    try:
+        yield
+    finally:
+        session.unlink(missing_ok=True)
 
 
 class _Refresh:
-    """The newest manifest, fetched through the gateway; a new one that does not stand is not taken."""
+    """The newest manifest, fetched through the gateway; one that does not stand is not taken."""
 
-    def __init__(self, home: NodeHome, worker: Worker, *, address: str, version: int) -> None:
-        self._home, self._worker, self._address, self._version = home, worker, address, version
-        self._due = time.monotonic() + REFRESH_SECONDS
+    def __init__(self, home: NodeHome, door: Door, worker: Worker, *, address: str) -> None:
+        self._home, self._door, self._worker, self._address = home, door, worker, address
+        self._due = 0.0
+        self._members: dict[str, PublicIdentity] = {}
+        self._follow(door.manifest())
 
     def if_due(self) -> None:
         """Fetch it where a minute has passed."""
         if time.monotonic() >= self._due:
             self.now()
 
-    def if_unknown(self, bundle: str, door: Door) -> None:
+    def if_unknown(self, bundle: str) -> None:
         """Fetch it where the one that is kept does not know the bundle: it may have been allowed a moment ago."""
-        if not any(bundle in rule.bundles for rule in door.manifest().studies):
+        if not any(bundle in rule.bundles for rule in self._door.manifest().studies):
             self.now()
 
     def now(self) -> None:
-        """Fetch it; a new member makes a new roster, which the worker reads when it starts again."""
+        """Fetch it."""
         self._due = time.monotonic() + REFRESH_SECONDS
         try:
             answer = httpx.get(f"http://{self._address}{MANIFEST_PATH}", timeout=10)
             answer.raise_for_status()
             if len(answer.content) > MAX_MANIFEST_BYTES:
                 raise NodeError("manifest", found="a larger file", expected=f"at most {MAX_MANIFEST_BYTES} bytes")
-            manifest = ManifestFile(self._home.manifest).accept(answer.content, now=datetime.now(UTC))
+            self._follow(ManifestFile(self._home.manifest).accept(answer.content, now=datetime.now(UTC)))
         except (httpx.HTTPError, FedCreditError) as fault:
             log.warning("no new manifest: %s", fault)
-            return
-        if manifest.version != self._version:
-            log.info("manifest %s", manifest.version)
-            self._version = manifest.version
-            write_roster(self._home.roster, {member.name: member.identity for member in manifest.active_members})
+
+    def _follow(self, manifest: Manifest) -> None:
+        """New members make a new roster, which the worker reads when it starts again."""
+        self.version = manifest.version
+        members = {member.name: member.identity for member in manifest.active_members}
+        if members != self._members:
+            self._members = members
+            write_roster(self._home.roster, members)
             self._worker.stop()
 
 
@@ -155,6 +172,11 @@ class _Status:
         """Count a question that was not let in, or not answered."""
         self._refused[code] += 1
         self.write(self._state)
+
+    def note_manifest(self, version: int) -> None:
+        """Say which manifest the node goes by."""
+        if self._facts.get("manifest_version") != version:
+            self.write(self._state, manifest_version=version)
 
     def write(self, state: str, **more: Any) -> None:
         """Say how the node is."""
@@ -207,5 +229,3 @@ def _last_node(session: Path) -> int | None:
 def _machine() -> str:
     """This machine, so that a copied folder does not sign off the node that it was copied from."""
     return f"{platform.node()}-{uuid.getnode():x}"
-
-

@@ -1,4 +1,4 @@
-"""The node's worker as it sees it: a question goes in, its answer or a coded error comes out, whatever happens to it."""
+"""The node's worker as the node sees it: a question goes in, its answer or a coded error comes out."""
 
 from __future__ import annotations
 
@@ -113,4 +113,6 @@ class Worker:
 
     def _lost(self, found: str) -> WorkerLost:
         self.kill()
-        return WorkerLost("worker", found=found, expected="a reply", hint="see the worker's log; another one is started")
+        return WorkerLost(
+            "worker", found=found, expected="a reply", hint="see the worker's log; another one is started"
+        )

@@ -57,6 +57,7 @@ def main() -> None:
     facts: dict[str, Any] = json.loads(read_frame(pipe) or b"{}")
     from clients.app import app
 
+    _warm_up()
     write_frame(pipe, b"ready")
     while (frame := read_frame(pipe)) is not None:
         message = unpack(frame)
@@ -64,6 +65,17 @@ def main() -> None:
         be_task(run=run, node=node)
         context = Context(run, node, node_config=facts, state=RecordDict(), run_config={})
         write_frame(pipe, pack(app(message, context)))
+
+
+def _warm_up() -> None:
+    """One step of a tiny model: torch imports much of itself when it first trains, which takes a second or two."""
+    import torch
+
+    torch.set_num_threads(1)
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(torch.zeros(1, 2)).sum().backward()
+    optimizer.step()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch import nn
 from clients.app import app as client_app
 from clients.institution import NODES_FILE
 from experiments.alone import Predict, best_alone
+from experiments.deployed import conduct_deployed, deployed_members
 from experiments.trust import masking_of
 from experiments.units import Unit, metrics_under_privacy, noise_of
 from experiments.workplace import POOLED, NodeConfig, Workplace
@@ -71,10 +72,14 @@ def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path
         scores = own_rows.about["incumbent"].to_numpy(np.float64)
         return Trained(_predictions(unit, own_rows, scores, settings, model="incumbent"), [], {}, None, 0.0)
     recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
-    members = _members(unit, place)
+    deployed = settings.federation.engine == "superlink"
+    members = deployed_members(settings) if deployed else _members(unit, place)
     order = _order(unit, settings, recipe, place, members=members, folder=folder)
-    nodes = [place.node_config(name, state=folder / "state") for name in members]
-    conducted = _conduct(order, nodes, settings, folder=folder, on_round=on_round)
+    nodes = [] if deployed else [place.node_config(name, state=folder / "state") for name in members]
+    if settings.federation.engine == "superlink":
+        conducted = conduct_deployed(order, settings, unit=unit.name, run=folder.parent.parent.name, on_round=on_round)
+    else:
+        conducted = _conduct(order, nodes, settings, folder=folder, on_round=on_round)
     predictions = _score(unit, recipe, settings, place, order.task, conducted, nodes=nodes)
     return Trained(
         predictions,
@@ -92,6 +97,11 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     privacy, masking = None, None
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
+        if settings.privacy.delta is None and not max(companies):
+            hint = "at most 1 / (10 n) for the n companies of the largest institution"
+            raise ConfigError(
+                "privacy.delta", found="null, and no rows of these institutions", expected="one", hint=hint
+            )
         delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
         is_shared = unit.arm == "federated"  # an institution alone has nobody to share a noise with
         privacy = PrivacyTerms(
@@ -122,6 +132,7 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         personal_mu=recipe.personal_mu,
         metrics="exact" if privacy is None else metrics_under_privacy(settings),
         masking=masking,
+        study=settings.study,
     )
 
 
@@ -152,12 +163,9 @@ def _order(
 ) -> Order:
     held = settings.federation
     quorum = len(members) // 2 + 1 if held.quorum is None or unit.arm != "federated" else held.quorum
-    if held.quorum is not None and held.quorum > len(place.institutions):
-        raise ConfigError(
-            "federation.quorum",
-            found=f"{held.quorum}",
-            expected=f"at most the {len(place.institutions)} institutions",
-        )
+    there = len(members) if held.engine == "superlink" else len(place.institutions)
+    if held.quorum is not None and held.quorum > there:
+        raise ConfigError("federation.quorum", found=f"{held.quorum}", expected=f"at most the {there} institutions")
     plan = RoundPlan(
         rounds=recipe.rounds,
         quorum=min(quorum, len(members)),

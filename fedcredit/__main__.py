@@ -15,7 +15,8 @@ from fedcredit.errors import FedCreditError
 
 GROUPS = {
     "data": "check tables and make synthetic ones",
-    "node": "see what an institution has spent of its companies' privacy, and plan what it may",
+    "node": "join a consortium, run an institution's node under its own policy, see what leaves and what is spent",
+    "consortium": "found a consortium, let institutions in and out, run the platform, try all of it with demo",
     "study": "compare alone, federated and pooled on one machine",
     "model": "list, show and score with registered models",
     "serve": "take events over HTTP into an event store",

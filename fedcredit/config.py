@@ -103,19 +103,36 @@ def _check(settings: StudySettings) -> None:
         raise ConfigError("evaluation.headline", found=found, expected=f"some of {', '.join(SPLITS)}, joined by +")
     Terms(settings.gain.approval_rate, settings.gain.average_loan, settings.gain.lgd)  # refuses what makes no sense
     if settings.federation.engine == "superlink":
-        hint = "engine=inprocess or engine=ray; a superlink has no pooled arm, and trains local at the node"
-        raise ConfigError(
-            "federation.engine",
-            found="superlink",
-            expected="an engine on this machine, until the node exists",
-            hint=hint,
-        )
+        _check_deployed(settings)
     if settings.federation.quorum is not None and settings.federation.quorum < 1:
         raise ConfigError("federation.quorum", found=str(settings.federation.quorum), expected="at least 1")
     if settings.partition.n < 1:
         raise ConfigError("partition.n", found=str(settings.partition.n), expected="at least 1")
     if settings.data.length < 1:
         raise ConfigError("data.length", found=str(settings.data.length), expected="at least 1 period")
+
+
+def _check_deployed(settings: StudySettings) -> None:
+    """At a consortium no process holds two institutions' rows, and what a node keeps for itself is not seen here."""
+    reasons = {
+        "pooled": "no process may hold all rows",
+        "local": "each institution's own model stays with it",
+        "best_alone": "each institution's own rows stay with it",
+    }
+    for arm in settings.arms:
+        if arm in reasons:
+            hint = "arms=[federated]; run the others with engine=inprocess where the rows are yours"
+            found = f"{arm} with engine=superlink: {reasons[arm]}"
+            raise ConfigError("arms", found=found, expected="federated, and incumbent", hint=hint)
+    if settings.leave_one_out:
+        hint = "a member that should stay out stops its node, or refuses the study"
+        raise ConfigError("leave_one_out", found="true with engine=superlink", expected="false", hint=hint)
+    for method in settings.methods:
+        for is_private in (False, True):
+            recipe = settings.recipe_for("federated", is_private=is_private, method=method)
+            if recipe.share != "all" or recipe.personal is not None:
+                hint = "personal heads and models stay at the nodes, where the operator cannot score them"
+                raise ConfigError("recipe.share", found="a personal part", expected="share: all", hint=hint)
 
 
 def _plain(value: Any) -> Any:

@@ -120,13 +120,15 @@ class FederationSettings:
 
     trust_mode: the platform sees one `masked` sum, sums of `bucketed` institutions (at least `bucket` each) that a
     robust strategy compares, or every update in the `open`. Null masks where it can: four institutions or more, and a
-    strategy that only averages. update_limit: the largest number that a masked update may hold.
+    strategy that only averages. update_limit: the largest number that a masked update may hold. consortium: whose
+    institutions, for engine=superlink; null is the only one that this machine's operator has joined.
     """
 
     engine: Literal["inprocess", "ray", "superlink"] = "inprocess"
     trust_mode: Literal["masked", "bucketed", "open"] | None = None
     bucket: int = 4
     update_limit: float = 16.0
+    consortium: str | None = None
     quorum: int | None = None
     deadline_seconds: float = 3600.0
     wait_seconds: float = 600.0

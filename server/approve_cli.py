@@ -56,7 +56,7 @@ def approve_requests(
                 err=True,
             )
     made = approval(kept, requests, now=now(), replaces=replaces, is_rehearsal=dry_run)
-    lines = described(kept, made.change)
+    lines = described(kept.current(), made.change)
     for line in lines:
         typer.echo(line, err=True)
     if dry_run:

@@ -53,7 +53,7 @@ def bundle() -> Bundle:
     files: dict[str, bytes | Path] = {
         "pyproject.toml": PYPROJECT.format(name=NAME, version=ours, publisher=PUBLISHER).encode()
     }
-    for package, pattern in ((server, "*.py"), (configs, "**/*.yaml"), (configs, "*.py")):
+    for package, pattern in ((server, "**/*.py"), (configs, "**/*.yaml"), (configs, "*.py")):
         root = Path(str(package.__file__)).parent
         for path in sorted(root.glob(pattern)):
             files[f"{root.name}/{path.relative_to(root).as_posix()}"] = path

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from server.backup_cli import backup, restore
 from server.consortium_output import Home, Json, Keys, Rehearsal, now, opened, said, shown
 from server.operator_cli import operator
 from server.rotate_cli import rotate
+from server.start_cli import demo, start, status, stop
 from server.study_rule_cli import study
 
 consortium = typer.Typer(
@@ -18,6 +20,8 @@ consortium = typer.Typer(
 consortium.add_typer(rotate)
 consortium.add_typer(study)
 consortium.add_typer(operator)
+for command in (start, stop, status, demo, backup, restore):
+    consortium.command(command.__name__)(command)
 
 
 @consortium.command("init")
@@ -107,13 +111,17 @@ def renew(officer: Keys = None, home: Home = None, dry_run: Rehearsal = False, a
 @consortium.command("sign")
 def sign(
     officer: Keys = None,
+    copy: Annotated[
+        list[Path] | None, typer.Option("--from", help="A copy of pending.json that an officer has countersigned.")
+    ] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Forget the change that waits.")] = False,
     home: Home = None,
     dry_run: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Show the change that waits for signatures, and sign it."""
+    """Show the change that waits for signatures, and sign it, or take the signatures of copies that came back."""
     from fedcredit.errors import ConfigError
+    from server.consortium.pending import required_pending
     from server.consortium_output import proposed
 
     kept = opened(home)
@@ -124,7 +132,35 @@ def sign(
         kept.drop()
         said({"dropped": waiting.change}, [f"dropped {waiting.change}"], as_json=as_json)
         return
+    for path in copy or ():
+        waiting = waiting.merged(required_pending(path))
     proposed(kept, waiting, officer=officer, dry_run=dry_run, as_json=as_json)
+
+
+@consortium.command("countersign")
+def countersign(
+    copy: Annotated[Path, typer.Argument(metavar="PENDING", help="A copy of the consortium's pending.json.")],
+    manifest: Annotated[Path, typer.Option(help="A copy of its manifest.json, to see what would change.")],
+    officer: Annotated[Path, typer.Option(help="The officer's key file.")],
+    dry_run: Rehearsal = False,
+    as_json: Json = False,
+) -> None:
+    """On an officer's own machine: show what a copy of pending.json would change, and sign the copy.
+
+    The key never comes near the platform. The copy goes back: fedcredit consortium sign --from PENDING.
+    """
+    from fedcredit.trust.fingerprint import spaced
+    from server.consortium.countersign import countersigned
+    from server.consortium_output import described
+
+    made = countersigned(copy, manifest=manifest, key=officer, is_rehearsal=dry_run)
+    lines = described(made.current, made.change)
+    if made.current:
+        typer.echo(f"{made.current.consortium}, fingerprint {spaced(made.current.root_fingerprint)}", err=True)
+    for line in lines:
+        typer.echo(line, err=True)
+    words = f"{'would sign' if dry_run else 'signed'} {made.change.change}"
+    said({"change": made.change.change, "dry_run": dry_run, "changes": lines}, [words], as_json=as_json)
 
 
 @consortium.command("officer")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from fedcredit.trust.manifest import Manifest
     from server.consortium.home import Consortium, Outcome
     from server.consortium.pending import Pending
 
@@ -45,25 +46,28 @@ def proposed(
     kept: Consortium, change: Pending, *, officer: Sequence[str] | None, dry_run: bool, as_json: bool
 ) -> Outcome | None:
     """Show the change, sign it, and print what came of it; a dry run only shows it."""
-    lines = described(kept, change)
+    from server.consortium.home import Waiting
+
+    lines = described(kept.current() if kept.file.path.exists() else None, change)
     for line in lines:
         typer.echo(line, err=True)
     if dry_run:
         said({"change": change.change, "dry_run": True, "changes": lines}, [f"would {change.change}"], as_json=as_json)
         return None
     outcome = kept.propose(change, by=kept.keys(officer or (), change), now=now())
-    shown(kept, outcome, as_json=as_json, more={"changes": lines})
+    files = [] if isinstance(outcome, Waiting) else list(outcome.answers.values())
+    shown(kept, outcome, as_json=as_json, more={"changes": lines}, files=files)
     return outcome
 
 
-def described(kept: Consortium, change: Pending) -> list[str]:
-    """What the change changes, line by line: what an officer reads before signing."""
+def described(current: Manifest | None, change: Pending) -> list[str]:
+    """What the change changes in the manifest in force, line by line: what an officer reads before signing."""
     from fedcredit.trust.handover import officers_in
+    from server.consortium.approve import answer_lines
     from server.consortium.changes import changes
 
-    current = kept.current() if kept.file.path.exists() else None
     if not change.handover:
-        return changes(current, change.draft())
+        return changes(current, change.draft()) + answer_lines(change)
     new = officers_in(change.handover.encode())
     before = dict(current.officers) if current else {}
     lines = [f"handover: {new.threshold} of {', '.join(new.identities)} sign from version {new.version} on"]
@@ -91,7 +95,8 @@ def shown(
     if isinstance(outcome, Waiting):
         missing = {group: {"needed": one.needed, "of": list(one.of)} for group, one in outcome.missing.items()}
         typer.echo(f"{outcome.change!r} waits in {kept.places.pending}; still to sign: {outcome}", err=True)
-        typer.echo("each of them runs the same command, or fedcredit consortium sign, with --officer KEY", err=True)
+        typer.echo("each of them runs the same command, or fedcredit consortium sign, with --officer KEY;", err=True)
+        typer.echo("or at home, on a copy of that file: fedcredit consortium countersign", err=True)
         waits = {"change": outcome.change, "in_force": False, "missing": missing}
         said(facts | waits, [f"waiting: {outcome}"], as_json=as_json)
         return

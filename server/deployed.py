@@ -29,8 +29,8 @@ from fedcredit.trust.manifest import Manifest, ManifestFile
 from server.app import Conducted, Order, conduct
 from server.orders import DeployedOrder
 from server.superlink import key_bytes, key_text
+from server.superlink_files import CONSORTIUM
 
-CONSORTIUM = "FEDCREDIT_CONSORTIUM"  # the consortium's folder at the platform; set by who starts SuperExec
 STATUS, RESULT, FINAL = "status.json", "result.json", "final"
 
 app = ServerApp()

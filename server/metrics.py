@@ -35,7 +35,7 @@ from server.gateway_metrics import responses
 PORT = 9410
 # Flower 1.41, supercore/state/schema/linkstate_models.py: what may be online; `online_until` is set by each heartbeat.
 NODES = "SELECT status = 'online' AND online_until > ?, count(*) FROM node WHERE status <> 'unregistered' GROUP BY 1"
-CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/tls.crt"}
+CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/server.crt"}
 ACTIVE = {"gathering", "running"}  # server/deployed.py
 
 

@@ -97,6 +97,12 @@ class Control:
             found = self._client.ListNodes(ListNodesRequest()).nodes_info
         return {key_text(bytes(node.public_key)): int(node.node_id) for node in found if node.status != "unregistered"}
 
+    def node_states(self) -> dict[str, str]:
+        """`registered`, `online` or `offline`, by public key in base64."""
+        with self._told("listing nodes"):
+            found = self._client.ListNodes(ListNodesRequest()).nodes_info
+        return {key_text(bytes(node.public_key)): str(node.status) for node in found if node.status != "unregistered"}
+
     def register(self, flower_key: str, *, name: str) -> int:
         """The node id of a public key in OpenSSH's form."""
         with self._told("registering a node"):
@@ -119,7 +125,9 @@ class Control:
         except httpx.HTTPError as fault:
             hint = "is it running? fedcredit consortium status"
             found = type(fault).__name__
-            raise FederationError(f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint) from None
+            raise FederationError(
+                f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint
+            ) from None
 
 
 def key_bytes(flower_key: str) -> bytes:

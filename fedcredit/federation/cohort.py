@@ -41,7 +41,7 @@ class Register:
 
     def names_on(self, grid: Grid) -> dict[int, str]:
         """The institution of each node that is online; a SuperLink's grid knows the keys."""
-        found = grid.get_nodes()  # type: ignore[attr-defined]  # of HttpGrid
+        found = grid.get_nodes()  # of HttpGrid
         keys = {int(node.node_id): base64.b64encode(bytes(node.public_key)).decode() for node in found}
         return {node: self.keys[key] for node, key in keys.items() if key in self.keys}
 

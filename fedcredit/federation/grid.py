@@ -97,7 +97,7 @@ class DeployedGrid(Grid):
 
     def __init__(self, grid: Any) -> None:
         self._grid = grid
-        client = grid._runtime_client  # noqa: SLF001 - of HttpGrid
+        client = grid._runtime_client
         client.PullObject = _pull_soon(client.PullObject)
 
     def set_run(self, run: Any) -> None:
@@ -117,11 +117,11 @@ class DeployedGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """The nodes that are online."""
-        return self._grid.get_node_ids()  # type: ignore[no-any-return]
+        return self._grid.get_node_ids()
 
     def get_nodes(self) -> Iterable[Any]:
         """The nodes that are online, with their keys."""
-        return self._grid.get_nodes()  # type: ignore[no-any-return]
+        return self._grid.get_nodes()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send the messages, each with its content packed; messages that share a content share the packed one."""
@@ -130,10 +130,8 @@ class DeployedGrid(Grid):
         for message in messages:
             content = packed.setdefault(id(message.content), pack(message.content))
             about = message.metadata
-            sent.append(
-                Message(content, about.dst_node_id, about.message_type, group_id=about.group_id, ttl=about.ttl)
-            )
-        return self._grid.push_messages(sent)  # type: ignore[no-any-return]
+            sent.append(Message(content, about.dst_node_id, about.message_type, group_id=about.group_id, ttl=about.ttl))
+        return self._grid.push_messages(sent)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The replies that have come; one whose content cannot be read is an error reply."""
@@ -144,7 +142,11 @@ class DeployedGrid(Grid):
                     reply.content = unpack(reply.content)
                 except ConfigError as fault:
                     about = reply.metadata
-                    bad = Message(Error(CLIENT_APP_RAISED, fault.code), dst_node_id=about.src_node_id, message_type=about.message_type)
+                    bad = Message(
+                        Error(CLIENT_APP_RAISED, fault.code),
+                        dst_node_id=about.src_node_id,
+                        message_type=about.message_type,
+                    )
                     bad.metadata.__dict__["_reply_to_message_id"] = about.reply_to_message_id
                     replies[number] = bad
         return replies

@@ -38,12 +38,13 @@ def unpack(content: RecordDict) -> RecordDict:
     if not isinstance(record, ConfigRecord):
         return content
     data = record.get(PACKED)
+    fault = ConfigError("message", found="a packed content that is none", expected="flwr records")
+    if not isinstance(data, bytes) or len(content) > 1 or len(record) > 1:
+        raise fault
     try:
-        if not isinstance(data, bytes) or len(content) > 1 or len(record) > 1:
-            raise DecodeError
         return recorddict_from_proto(RecordDictProto.FromString(data))
     except (DecodeError, TypeError, ValueError, KeyError):
-        raise ConfigError("message", found="a packed content that is none", expected="flwr records") from None
+        raise fault from None
 
 
 def is_packed(content: RecordDict) -> bool:

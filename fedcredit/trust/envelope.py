@@ -73,6 +73,16 @@ def add_signature(data: bytes, *, kind: str, by: Identity) -> bytes:
     return _written(_File(SCHEMA, kind, file.body, (*others, _Signature(mine, signature))))
 
 
+def merge(data: bytes, other: bytes, *, kind: str) -> bytes:
+    """One file with the signatures of both. Raises SealBroken if they do not have the same body."""
+    mine, theirs = _parsed(data, kind=kind), _parsed(other, kind=kind)
+    if canonical(mine.body) != canonical(theirs.body):
+        raise SealBroken(kind, found="another body", expected="two copies of one file, signed by different people")
+    known = {one.by for one in mine.signatures}
+    more = tuple(one for one in theirs.signatures if one.by not in known)
+    return _written(_File(SCHEMA, kind, mine.body, mine.signatures + more))
+
+
 def open_sealed(data: bytes, *, kind: str, signers: Iterable[PublicIdentity], threshold: int) -> dict[str, Any]:
     """The body, if at least `threshold` different `signers` have signed it.
 

@@ -31,7 +31,7 @@ KIND = "manifest"
 ROOT_LABEL = b"fedcredit/v1/root"
 MAX_MEMBERS = 2000  # revoked ones included; 4 KB each
 MAX_STUDIES = 200
-MAX_HANDOVERS = 64  # changes of the officers in a consortium's life
+MAX_HANDOVERS = 32  # the last changes of the officers; who slept through more joins anew
 
 
 class ManifestRefused(PolicyRefused):

@@ -19,7 +19,7 @@ from fedcredit.trust.envelope import peek
 from fedcredit.trust.joining import JOIN, Join, Request, Role, draft_join, read_request, signed_also_by
 from fedcredit.trust.manifest import Manifest, Member, Operator, seal_manifest
 from fedcredit.trust.software import installed
-from fedcredit.trust.words import same_name
+from fedcredit.trust.words import moment_of, same_name
 from server.consortium.certificates import keep, was_retired
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import Answer, Pending
@@ -136,6 +136,21 @@ def policy_draft(institution: str, *, until: date) -> str:
     return Template(text).substitute(institution=json.dumps(institution, ensure_ascii=False), expires=until.isoformat())
 
 
+def answer_lines(change: Pending) -> list[str]:
+    """One line for each answer that is signed with the change: where it leads, and whether its policy is the usual."""
+    lines = []
+    for one in change.answers:
+        body = peek(one.draft.encode(), kind=JOIN[one.role])
+        join = {key: str(body.get(key, "")) for key in ("gateway", "server_name", "policy", "issued")}
+        usual = ""
+        if one.role == "institution":
+            until = moment_of(join["issued"], where="issued") + timedelta(days=POLICY_DAYS)
+            is_usual = join["policy"] == policy_draft(one.name, until=until.date())
+            usual = ", the usual draft of a policy" if is_usual else ", A POLICY THAT IS NOT THE USUAL DRAFT"
+        lines.append(f"answer to {one.name}: {join['gateway']} as {join['server_name']}{usual}")
+    return lines
+
+
 def _check_clash(manifest: Manifest, request: Request, *, replaces: bool) -> None:
     name, mine = request.institution, same_name(request.institution)
     named = manifest.active_members if request.role == "institution" else manifest.active_operators
@@ -193,6 +208,8 @@ def _without_operator(manifest: Manifest, request: Request) -> list[Operator]:
 
 def _same(consortium: Consortium, waiting: Pending, requests: Sequence[Request], *, replaces: bool) -> Approval:
     draft = waiting.draft()
+    if draft == consortium.current():  # in force; a crash kept the answers from being written
+        return Approval(waiting, draft, tuple(requests))
     # The answers are the officers' words too; each has to be what it would be if it were made now.
     drafts = {(one.name, one.role): one.draft for one in waiting.answers}
     certificates = []

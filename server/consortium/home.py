@@ -17,6 +17,7 @@ from fedcredit.trust.handover import officers_in
 from fedcredit.trust.joining import finish_join
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest, seal_manifest
+from fedcredit.trust.membership import MAX_HANDOVERS
 from fedcredit.trust.software import installed
 from server.consortium import officers
 from server.consortium.authorities import settle
@@ -151,6 +152,8 @@ class Consortium:
         if waiting is None or waiting.change != change or not waiting.manifest:
             return Pending(change, seal_manifest(make(now), by=[]).decode())
         draft = waiting.draft()
+        if draft == self.current():  # in force; a crash kept the rest from being done
+            return waiting
         if make(draft.issued) != draft or waiting.answers:
             raise ChangeWaits(
                 self.places.pending.name,
@@ -188,8 +191,9 @@ class Consortium:
         change = change.signed(by)
         current = self.current() if self.file.path.exists() else None
         missing = change.missing(current)
+        # Also what is complete is kept until its answers are written: after a crash it is signed again, to no effect.
+        write_pending(self.places.pending, change)
         if missing:
-            write_pending(self.places.pending, change)
             return Waiting(change.change, missing)
         if change.handover:
             return self._advance(self._after(change, now=now), by=by, now=now)
@@ -203,7 +207,7 @@ class Consortium:
             version=new.version,
             threshold=new.threshold,
             officers=new.identities,
-            handovers=(*current.handovers, change.handover),
+            handovers=(*current.handovers, change.handover)[-MAX_HANDOVERS:],
         )
         return Pending(change.change, seal_manifest(manifest, by=[]).decode())
 
@@ -222,7 +226,7 @@ class Consortium:
         retire(self.places, manifest)
         answers = {}
         for one in change.answers:
-            answers[one.name] = self.places.answers / f"{one.name}.fcjoin"
+            answers[one.name] = self.places.answer(one.name, role=one.role)
             write_whole(answers[one.name], finish_join(one.draft.encode(), manifest=data, role=one.role), mode=0o644)
         self.places.pending.unlink(missing_ok=True)
         return Published(manifest, answers)

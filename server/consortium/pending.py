@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError
 from fedcredit.strict import build
-from fedcredit.trust.envelope import MAX_FILE_BYTES, add_signature, peek, signers_of
+from fedcredit.trust.envelope import MAX_FILE_BYTES, SealBroken, add_signature, merge, peek, signers_of
 from fedcredit.trust.files import write_whole
 from fedcredit.trust.handover import KIND as HANDOVER
 from fedcredit.trust.handover import officers_in
@@ -49,6 +49,27 @@ class Pending:
             handover = _signed(handover, kind=HANDOVER, by=officer) if handover else ""
             answers = tuple(replace(one, draft=_signed(one.draft, kind=JOIN[one.role], by=officer)) for one in answers)
         return replace(self, manifest=manifest, handover=handover, answers=answers)
+
+    def merged(self, other: Pending) -> Pending:
+        """The same with the signatures of a copy that went to an officer and came back.
+
+        Raises:
+            SealBroken: the copy is of another change, or was changed on its way.
+        """
+        if [(one.name, one.role) for one in self.answers] != [(one.name, one.role) for one in other.answers] or (
+            bool(self.manifest) != bool(other.manifest)
+        ):
+            raise SealBroken("copy", found=f"{other.change!r}", expected=f"a copy of {self.change!r}, which waits")
+        answers = tuple(
+            replace(mine, draft=_merged(mine.draft, theirs.draft, kind=JOIN[mine.role]))
+            for mine, theirs in zip(self.answers, other.answers, strict=True)
+        )
+        return replace(
+            self,
+            manifest=_merged(self.manifest, other.manifest, kind=MANIFEST),
+            handover=_merged(self.handover, other.handover, kind=HANDOVER),
+            answers=answers,
+        )
 
     def draft(self) -> Manifest:
         """The manifest that is to be signed."""
@@ -103,6 +124,14 @@ def read_pending(path: Path) -> Pending | None:
     return pending
 
 
+def required_pending(path: Path) -> Pending:
+    """What waits in this file. Raises ConfigError if there is none."""
+    pending = read_pending(path)
+    if pending is None:
+        raise ConfigError(str(path), found="no file", expected="a copy of the consortium's pending.json")
+    return pending
+
+
 def write_pending(path: Path, pending: Pending) -> None:
     """Keep what waits for signatures, whole or not at all."""
     write_whole(path, json.dumps(asdict(pending), ensure_ascii=False, indent=1).encode())
@@ -110,6 +139,10 @@ def write_pending(path: Path, pending: Pending) -> None:
 
 def _signed(text: str, *, kind: str, by: Identity) -> str:
     return add_signature(text.encode(), kind=kind, by=by).decode()
+
+
+def _merged(text: str, other: str, *, kind: str) -> str:
+    return merge(text.encode(), other.encode(), kind=kind).decode() if text or other else ""
 
 
 def _missing(data: bytes, kind: str, officers: Mapping[str, PublicIdentity], *, threshold: int) -> Missing:

@@ -11,6 +11,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.privacy.account import home
 from fedcredit.strict import build
 from fedcredit.trust.files import write_whole
+from fedcredit.trust.joining import Role
 from fedcredit.trust.words import checked_address, checked_name, host_of
 
 MAX_SETTINGS_BYTES = 64 * 1024
@@ -96,6 +97,11 @@ class Places:
     def certificates(self) -> Path:
         """Folder of the certificates that were issued, by SHA-256."""
         return self.folder / "certificates"
+
+    def answer(self, name: str, *, role: Role) -> Path:
+        """The file of one answer; an operator may be called as an institution is."""
+        folder = self.answers if role == "institution" else self.answers / "operators"
+        return folder / f"{name}.fcjoin"
 
     def version(self, version: int) -> Path:
         """The file of one version of the manifest."""

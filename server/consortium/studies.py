@@ -91,7 +91,7 @@ def check_schema(schema: Mapping[str, Any], *, where: str) -> None:
     Raises:
         ConfigError: it is not of draft 2020-12, or takes what it does not name.
     """
-    from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
+    from jsonschema import Draft202012Validator, SchemaError
 
     if schema.get("$schema", DRAFT) != DRAFT:
         raise ConfigError(where, found="another draft of JSON-schema", expected=DRAFT)

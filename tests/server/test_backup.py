@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ from fedcredit.trust.keys import Identity, KeyFileRefused
 from server import backup_cli
 from server.backup import Backup, backup
 from server.backup_seal import BackupBroken, read_passphrase
+from server.consortium.home import Consortium
+from server.consortium.settings import Settings
+from server.consortium.verify import verify as checks
 from server.metrics import collect
 from server.restore import restore, verify
 from tests.conftest import small_files
@@ -196,6 +200,22 @@ def _check(made: Backup, new: Path, *, committed: int, version: int) -> None:
     newest = json.loads((rounds[-1] / "state.json").read_text())["round"]
     assert (rounds[-1] / "arrays.safetensors").read_bytes() == newest.to_bytes(4, "big") * 1000
     assert committed - 2 <= newest <= len(charged)  # no round without its charge
+
+
+def test_a_restored_consortium_verifies_and_can_go_on(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    settings = Settings("sme-credit", "127.0.0.1:8443")
+    kept, _ = Consortium.create(tmp_path / "consortium", settings, by=["wang"], threshold=1, now=now)
+    made = backup(tmp_path / "consortium", tmp_path / "backups", passphrase=PASSPHRASE)
+    restore(made.folder, tmp_path / "new", passphrase=PASSPHRASE)
+    (tmp_path / "new" / "officers").mkdir(exist_ok=True)
+    shutil.copy(tmp_path / "consortium/officers/wang.key", tmp_path / "new/officers")  # the officer brings it along
+    back = Consortium.open(tmp_path / "new")
+    assert back.current() == kept.current()
+    assert [check for check in checks(back, now=now) if not check.is_fine and not check.is_warning] == []
+    change = back.prepared("renew", lambda at: back.next_version(now=at), now=now)
+    back.propose(change, by=back.keys((), change), now=now)
+    assert back.current().version == 2
 
 
 def change_file(made: Backup) -> None:

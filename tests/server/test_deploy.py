@@ -71,7 +71,7 @@ def services(file: str, settings: dict[str, str]) -> dict[str, dict[str, Any]]:
 def test_only_the_gateway_publishes_a_port_and_only_one() -> None:
     found = services("compose.yaml", PLATFORM)
     assert {name: service.get("ports") for name, service in found.items() if service.get("ports")} == {
-        "gateway": [{"mode": "ingress", "target": 8443, "published": "443", "protocol": "tcp"}]
+        "gateway": [{"mode": "ingress", "target": 443, "published": "443", "protocol": "tcp"}]
     }
     assert all(s["network_mode"] == "service:gateway" for name, s in found.items() if name != "gateway")
     assert not services("compose.node.yaml", NODE)["node"].get("ports")
@@ -94,7 +94,36 @@ def test_every_container_is_read_only_without_rights_and_is_asked_whether_it_liv
         assert not service["image"].endswith(":latest"), name
 
 
-def test_no_container_of_the_platform_sees_the_authoritys_or_an_officers_key() -> None:
+KEYS = {
+    "authority/ca.key": set[str](),
+    "officers/wang.key": set[str](),
+    "gateway/server.key": {"gateway"},
+    "superlink/server.key": {"superlink"},
+    "superlink/secret": {"superlink", "superexec"},
+    "superlink/state.db": {"superlink", "metrics"},
+}
+
+
+@pytest.mark.parametrize("path", KEYS)
+def test_a_container_sees_the_keys_that_are_its_own_and_no_others(path: str) -> None:
+    for name, service in services("compose.yaml", PLATFORM).items():
+        mounts = [(m["target"], m["type"], m.get("source", "")) for m in service["volumes"]]
+        mounts += [(m["target"], "bind", "secret") for m in service.get("secrets", ())]
+        over = max((m for m in mounts if f"/srv/consortium/{path}".startswith(m[0])), key=lambda m: len(m[0]))
+        is_seen = over[1] == "bind" and over[2] != "/dev/null"
+        assert is_seen == (name in KEYS[path]), name
+
+
+@pytest.mark.parametrize("path", KEYS)
+@pytest.mark.parametrize("name", ["gateway", "superlink", "superexec", "metrics"])
+def test_a_unit_sees_the_keys_that_are_its_own_and_no_others(name: str, path: str) -> None:
+    text = (DEPLOY / f"fedcredit-{name}.service").read_text()
+    hidden = [p.removeprefix("-") for line in re.findall(r"^InaccessiblePaths=(.*)$", text, re.M) for p in line.split()]
+    is_seen = not any(f"/var/lib/fedcredit/consortium/{path}".startswith(p) for p in hidden)
+    assert is_seen == (name in KEYS[path])
+
+
+def test_no_container_of_the_platform_writes_to_the_authoritys_or_the_officers_folder() -> None:
     for name, service in services("compose.yaml", PLATFORM).items():
         mounts = {mount["target"]: mount for mount in service["volumes"]}
         for hidden in ("/srv/consortium/officers", "/srv/consortium/authority"):
@@ -210,11 +239,14 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
     assert names <= told
 
 
-def test_a_port_that_nobody_listens_at_is_not_healthy() -> None:
+def test_a_port_that_nobody_listens_at_is_not_healthy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert listens(port)
         assert main(["gateway", str(port)]) == 0
+        (tmp_path / "port").write_text(str(port))
+        assert main(["superlink", str(tmp_path / "port")]) == 0
+    assert main(["superlink", str(tmp_path / "none")]) == 1
     assert main(["gateway", str(port)]) == 1
 
 

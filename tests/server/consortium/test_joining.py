@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from clients.policy_file import parse_policy
 from fedcredit.errors import ConfigError
 from fedcredit.trust.envelope import SealBroken
 from fedcredit.trust.fingerprint import FingerprintRefused
@@ -82,7 +83,12 @@ def test_policy_draft_names_the_institution_and_ends_in_a_year(kept: Consortium,
     year = timedelta(days=365)
     assert abs(policy["expires"] - (datetime.now(UTC) + year).date()) <= timedelta(days=1)
     assert (policy["purposes"], policy["metrics"], policy["smallest_cohort"]) == (["credit-risk"], "none", 4)
-    assert yaml.safe_load(policy_draft("a", until=datetime.now(UTC).date()))["stopped"] is False
+
+
+def test_policy_draft_is_a_policy_that_a_node_takes() -> None:
+    policy = parse_policy(policy_draft('a "bank": no # 1', until=date(2027, 12, 31)))
+    assert (policy.institution, policy.expires, policy.stopped) == ('a "bank": no # 1', date(2027, 12, 31), False)
+    assert (policy.require_masks, policy.least_sum, policy.is_private_only) == (True, 4, True)
 
 
 def test_several_requests_make_one_version(kept: Consortium, applicant: Applicants, tmp_path: Path) -> None:
@@ -120,9 +126,85 @@ def test_without_any_key_the_change_waits_for_all_who_have_to_sign(
     run("sign", "--officer", scattered("ann"))
     said = run("sign", "--officer", scattered("bob"), "--json").facts
     assert said["in_force"] is True
+    assert said["files"] == [str(kept.places.answers / "harbour.fcjoin")]
     assert answer(kept.places.answers / "harbour.fcjoin", kept).institution == "harbour"
     with pytest.raises(ConfigError, match="nothing that waits"):
         run("sign")
+
+
+def test_officers_sign_copies_at_home_and_their_keys_never_come_to_the_platform(
+    kept: Consortium, scattered: Sticks, applicant: Applicants, tmp_path: Path
+) -> None:
+    request = applicant("harbour").request()
+    run("approve", request)
+    copies = []
+    for name in ("ann", "bob"):
+        copy, manifest = tmp_path / f"{name}.json", tmp_path / "manifest.json"
+        copy.write_bytes(kept.places.pending.read_bytes())
+        manifest.write_bytes(kept.file.data())
+        words = ("countersign", copy, "--manifest", manifest, "--officer", scattered(name))
+        before = copy.read_bytes()
+        said = run(*words, "--dry-run").err
+        assert "+ member harbour" in said
+        assert "answer to harbour: gateway.example:443 as gateway.example, the usual draft of a policy" in said
+        assert copy.read_bytes() == before
+        run(*words)
+        copies.append(copy)
+    assert run("sign", "--from", copies[0], "--json").facts["missing"]["officers"]["needed"] == 1
+    assert run("sign", "--from", copies[1], "--json").facts["in_force"] is True
+    assert answer(kept.places.answers / "harbour.fcjoin", kept).institution == "harbour"
+    with pytest.raises(ConfigError, match="nothing that waits"):
+        run("sign", "--from", copies[0])
+
+
+def test_copy_of_another_change_or_one_that_was_changed_is_refused(
+    kept: Consortium, scattered: Sticks, applicant: Applicants, tmp_path: Path
+) -> None:
+    run("approve", applicant("lake").request(), "--officer", scattered("ann"))
+    other = tmp_path / "other.json"
+    other.write_bytes(kept.places.pending.read_bytes())
+    run("sign", "--drop")
+    run("approve", applicant("harbour").request(), "--officer", scattered("ann"))
+    with pytest.raises(SealBroken, match="a copy of 'approve harbour'"):
+        run("sign", "--from", other)
+    other.write_text(kept.places.pending.read_text().replace("gateway.example:443", "gateway.example:444"))
+    with pytest.raises(SealBroken, match="another body"):
+        run("sign", "--from", other)
+    with pytest.raises(ConfigError, match="no file"):
+        run("sign", "--from", tmp_path / "nothing.json")
+
+
+def test_officer_is_warned_of_an_answer_with_another_policy(
+    kept: Consortium, scattered: Sticks, applicant: Applicants
+) -> None:
+    request = applicant("harbour").request()
+    run("approve", request, "--officer", scattered("ann"))
+    text = kept.places.pending.read_text()
+    kept.places.pending.write_text(text.replace("require_masks: true", "require_masks: false"))
+    assert kept.places.pending.read_text() != text
+    assert "NOT THE USUAL" in run("sign", "--dry-run").err
+    with pytest.raises(ChangeWaits, match="more or other"):
+        run("approve", request, "--officer", scattered("bob"))
+
+
+def test_officer_at_home_is_shown_the_difference_to_the_right_version(
+    kept: Consortium, scattered: Sticks, applicant: Applicants, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.json"
+    first.write_bytes(kept.file.data())
+    for name in ("ann", "bob"):
+        run("renew", "--officer", scattered(name))
+    run("approve", applicant("harbour").request(), "--officer", scattered("ann"))
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(kept.places.pending.read_bytes())
+    words = ("countersign", copy, "--officer", scattered("bob"), "--manifest")
+    with pytest.raises(ConfigError, match="version 1 of pearl"):
+        run(*words, first)
+    with pytest.raises(ConfigError, match="no file"):
+        run(*words, tmp_path / "nothing.json")
+    Identity.generate().save(tmp_path / "stranger.key")
+    with pytest.raises(ConfigError, match="of nobody who may sign"):
+        run("countersign", copy, "--officer", tmp_path / "stranger.key", "--manifest", kept.places.manifest)
 
 
 def test_another_change_waits_until_the_first_is_signed_or_dropped(

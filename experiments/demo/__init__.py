@@ -1,0 +1,1 @@
+"""A whole consortium on one machine: founded, joined, started, used and stopped."""

@@ -1,0 +1,124 @@
+"""Commands become processes that are started again when they die, until they are told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedcredit.errors import FederationError
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+# A process that dies at once is started again after a while that doubles; one that lived a minute begins afresh.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WELL_SECONDS = 0.5, 20.0, 60.0
+
+
+class Kept:
+    """Processes that are started again when they die, until `stop`."""
+
+    def __init__(self, commands: Mapping[str, list[str]], *, folder: Path, environment: Mapping[str, str]) -> None:
+        self._commands, self._folder, self._environment = commands, folder, dict(environment)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._began: dict[str, float] = {}
+        self._wait: dict[str, float] = dict.fromkeys(commands, FIRST_WAIT_SECONDS)
+        self._due: dict[str, float] = dict.fromkeys(commands, 0.0)
+        self.restarts: dict[str, int] = dict.fromkeys(commands, -1)
+
+    def look(self) -> None:
+        """Start what is not running and is due; note it in pids.json."""
+        now, changed = time.monotonic(), False
+        for name in self._commands:
+            process = self._running.get(name)
+            if process is not None and process.poll() is not None:
+                log.warning("%s ended with %s", name, process.returncode)
+                lived = now - self._began[name]
+                self._wait[name] = FIRST_WAIT_SECONDS if lived > WELL_SECONDS else self._wait[name] * 2
+                self._due[name] = now + min(self._wait[name], LONGEST_WAIT_SECONDS)
+                del self._running[name]
+            if name not in self._running and now >= self._due[name]:
+                self._start(name)
+                changed = True
+        if changed:
+            draft = self._folder / ".pids.json"
+            draft.write_text(json.dumps({name: process.pid for name, process in self._running.items()}))
+            draft.replace(self._folder / "pids.json")
+
+    def stop(self) -> None:
+        """End them all, last started first."""
+        for process in reversed(list(self._running.values())):
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+        (self._folder / "pids.json").unlink(missing_ok=True)
+
+    def _start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as out:
+            self._running[name] = subprocess.Popen(
+                self._commands[name],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=self._environment,
+                cwd=self._folder,
+            )
+        self._began[name] = time.monotonic()
+        self.restarts[name] += 1
+
+
+def keep(
+    kept: Kept,
+    *,
+    on_look: Callable[[], Any] = lambda: None,
+    on_stop: Callable[[], Any] = lambda: None,
+    seconds: float = 0.2,
+) -> None:
+    """Keep the processes running until SIGTERM or Ctrl-C; `on_stop` comes before they are ended."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            kept.look()
+            on_look()
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        log.info("asked to stop")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        try:
+            on_stop()
+        finally:
+            kept.stop()
+
+
+def wait_for_port(address: str, *, seconds: float = READY_SECONDS) -> None:
+    """Return once somebody listens there.
+
+    Raises:
+        FederationError: nobody does in time.
+    """
+    host, _, port = address.rpartition(":")
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            if time.monotonic() > give_up:
+                raise FederationError(
+                    address, found="nobody", expected=f"a server within {seconds:g} s", hint="see run/*.log"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return

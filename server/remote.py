@@ -1,0 +1,229 @@
+"""An operator's order becomes a trained model at the platform: submitted, followed, picked up, resumed if it was cut.
+
+The operator's machine needs no port of its own and keeps nothing running at the platform: it may go and come back, and
+`resume` finds what the coordinator has done meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fedcredit.errors import FedCreditError, FederationError, PolicyRefused
+from fedcredit.federation import checkpoint
+from fedcredit.federation.checkpoint import RoundRecord
+from fedcredit.federation.cohort import Member
+from fedcredit.link.running import kept_tunnel
+from fedcredit.link.tunnel import Ends
+from fedcredit.trust.manifest import Manifest
+from server.app import Conducted
+from server.bundle import bundle
+from server.consortium.operator import Profile
+from server.deployed import FINAL, RESULT, STATUS
+from server.orders import DeployedOrder
+from server.superlink import Control, control
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MOST_RESTARTS = 5  # of a coordinator that was killed; one that fails by itself says so and is not started again
+
+
+def conduct_on_consortium(
+    order: DeployedOrder,
+    profile: Profile,
+    *,
+    require_pq: bool = True,
+    patience_seconds: float = 600.0,
+    on_round: Callable[[RoundRecord], None] = lambda record: None,
+) -> Conducted:
+    """Conduct the order at the consortium of the profile, and bring its result here.
+
+    `patience_seconds` is how long the platform may be away before this gives up; the run there goes on.
+
+    Raises:
+        PolicyRefused: the consortium has not allowed this study with this code.
+        FederationError: the coordinator failed, or the platform stayed away.
+    """
+    facts = profile.facts
+    ends = Ends(
+        gateway=facts.gateway,
+        server_name=facts.server_name,
+        authority=(profile.folder / "ca.crt").read_text(encoding="ascii"),
+        certificate=profile.folder / "tls.crt",
+        key=profile.folder / "tls.key",
+        require_pq=require_pq,
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
+        kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address,
+    ):
+        require_allowed(order, refreshed(profile, address))
+        with control(address) as superlink:
+            desk = _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round)
+            desk.run_to_end()
+            return desk.fetch(Path(name))
+
+
+def refreshed(profile: Profile, address: str) -> Manifest:
+    """The consortium's newest manifest, through the tunnel; kept in the profile."""
+    try:
+        answer = httpx.get(f"http://{address}/v1/manifest", timeout=10)
+        answer.raise_for_status()
+        return profile.manifest.accept(answer.content, now=datetime.now(UTC))
+    except httpx.HTTPError as fault:
+        hint = "is the gateway running? is this operator still in the manifest?"
+        found = (
+            f"HTTP {fault.response.status_code}" if isinstance(fault, httpx.HTTPStatusError) else type(fault).__name__
+        )
+        raise FederationError("gateway", found=found, expected="the manifest", hint=hint) from None
+
+
+def require_allowed(order: DeployedOrder, manifest: Manifest) -> None:
+    """Return if the manifest allows the study, with the code that is installed here."""
+    rule, ours = manifest.rule_for(order.study), bundle().sha256
+    if rule is None or ours not in rule.bundles:
+        found = f"no study {order.study}" if rule is None else f"other code for it than this (bundle {ours[:16]})"
+        hint = f"fedcredit consortium study allow {order.study} --bundle {ours}"
+        raise PolicyRefused(f"manifest version {manifest.version}", found=found, expected="this study", hint=hint)
+
+
+class _Desk:
+    """One order: its Flower run, and the next one where a coordinator was killed."""
+
+    def __init__(
+        self,
+        superlink: Control,
+        address: str,
+        order: DeployedOrder,
+        *,
+        patience_seconds: float,
+        on_round: Callable[[RoundRecord], None],
+    ) -> None:
+        self._superlink, self._address, self._order = superlink, address, order
+        self._patience, self._on_round = patience_seconds, on_round
+        self._http = httpx.Client(base_url=f"http://{address}/v1/studies/{order.folder}/", timeout=30)
+        self._told = 0
+        self._away_since: float | None = None
+
+    def run_to_end(self) -> None:
+        """Return once the result is there."""
+        if (self._status() or {}).get("state") == "succeeded":
+            return
+        for attempt in range(MOST_RESTARTS + 1):
+            if attempt:
+                log.warning("the coordinator was killed: another goes on from its last checkpoint")
+            run = self._start()
+            try:
+                if self._follow(run):
+                    return
+            except KeyboardInterrupt:
+                self._superlink.stop(run)
+                raise
+        raise FederationError(
+            "coordinator",
+            found=f"killed {MOST_RESTARTS + 1} times",
+            expected="one that ends",
+            hint="run/superexec.log at the platform; study resume goes on",
+        )
+
+    def fetch(self, folder: Path) -> Conducted:
+        """The result: final model, history, who took part, what was spent."""
+        status = self._status() or {}
+        name = f"{FINAL}/round-{int(status['round']):05d}"
+        kept = folder / "final"
+        (kept / Path(name).name).mkdir(parents=True)
+        for file in ("state.json", "arrays.safetensors"):
+            (kept / Path(name).name / file).write_bytes(self._get(f"{name}/{file}"))
+        state = checkpoint.load(kept, task_sha256=self._order.as_config()["order-sha256"])
+        result = json.loads(self._get(RESULT))
+        if state is None:
+            raise FederationError("result", found="no final model", expected="one", hint="study resume asks again")
+        epsilon = {str(name): float(value) for name, value in result["epsilon"].items()}
+        return Conducted(state, [Member(**member) for member in result["members"]], epsilon)
+
+    def _start(self) -> int:
+        while True:
+            try:
+                return self._superlink.start(bundle(), self._order.as_config())
+            except FederationError as fault:
+                self._wait_or_raise(fault)
+
+    def _follow(self, run: int) -> bool:
+        """Whether the run brought the result; False where it was cut before the coordinator could say anything."""
+        while True:
+            try:
+                state, status = self._superlink.state(run), self._status() or {}
+                self._away_since = None
+            except FederationError as fault:
+                self._wait_or_raise(fault)
+                continue
+            self._tell(status)
+            is_ours = status.get("flower_run") == run
+            if is_ours and status.get("state") == "succeeded":
+                return True
+            if is_ours and status.get("state") == "failed":
+                code, fault_text = status.get("code", "error"), str(status.get("fault", ""))
+                where = f"coordinator of {self._order.unit} ({code})"
+                found = fault_text.partition("\n")[0][:500]
+                hint = fault_text.partition("hint: ")[2][:300]
+                raise FederationError(where, found=found, expected="a finished run", hint=hint)
+            if state is None or state.is_over:
+                if state is not None and state.sub_status == "stopped":
+                    raise FederationError("run", found="one that was stopped", expected="a finished one")
+                return False
+            time.sleep(LOOK_SECONDS)
+
+    def _tell(self, status: dict[str, Any]) -> None:
+        number = int(status.get("round", 0))
+        if number > self._told:
+            self._told = number
+            quarantined = dict(status.get("quarantined", {}))
+            seconds = float(status.get("seconds", 0.0))
+            self._on_round(RoundRecord(number, seconds, [], quarantined, [], None, None, {}))
+
+    def _wait_or_raise(self, fault: FedCreditError) -> None:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            log.warning("the platform is away: %s", fault)
+        if now - self._away_since > self._patience:
+            raise fault
+        time.sleep(LOOK_SECONDS)
+
+    def _status(self) -> dict[str, Any] | None:
+        try:
+            answer = self._http.get(STATUS)
+        except httpx.HTTPError as fault:
+            raise FederationError(
+                f"gateway at {self._address}", found=type(fault).__name__, expected="an answer"
+            ) from None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            found = f"HTTP {answer.status_code}"
+            raise FederationError(f"gateway at {self._address}", found=found, expected="status.json")
+        status: dict[str, Any] = answer.json()
+        return status
+
+    def _get(self, name: str) -> bytes:
+        try:
+            with self._http.stream("GET", name) as answer:
+                answer.raise_for_status()
+                data = bytearray()
+                for piece in answer.iter_bytes():
+                    data += piece
+                    if len(data) > MAX_FILE_BYTES:
+                        raise FederationError(name, found="a larger file", expected=f"at most {MAX_FILE_BYTES} bytes")
+        except httpx.HTTPError as fault:
+            raise FederationError(name, found=type(fault).__name__, expected="a file of the result") from None
+        return bytes(data)
