@@ -36,7 +36,8 @@ def approve_requests(
     """
     from fedcredit.trust.fingerprint import read_fingerprint, spaced
     from fedcredit.trust.joining import MAX_REQUEST_BYTES
-    from server.consortium.approve import approval, check_replaces, read_requests
+    from server.consortium.approve import approval
+    from server.consortium.clash import check_replaces, read_requests
     from server.consortium.home import Published
 
     if fingerprint is not None and len(paths) > 1:

@@ -63,7 +63,7 @@ def proposed(
 def described(current: Manifest | None, change: Pending) -> list[str]:
     """What the change changes in the manifest in force, line by line: what an officer reads before signing."""
     from fedcredit.trust.handover import officers_in
-    from server.consortium.approve import answer_lines
+    from server.consortium.answers import answer_lines
     from server.consortium.changes import changes
 
     if not change.handover:

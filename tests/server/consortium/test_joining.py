@@ -15,7 +15,8 @@ from fedcredit.trust.envelope import SealBroken
 from fedcredit.trust.fingerprint import FingerprintRefused
 from fedcredit.trust.joining import Join, RequestRefused, read_join
 from fedcredit.trust.keys import Identity, KeyFileRefused
-from server.consortium.approve import Clash, policy_draft
+from server.consortium.answers import policy_draft
+from server.consortium.clash import Clash
 from server.consortium.home import ChangeWaits, Consortium
 from tests.server.consortium.conftest import Applicant, run
 
@@ -237,6 +238,18 @@ def test_second_officer_does_not_sign_what_was_slipped_into_the_pending_file(
     with pytest.raises(ChangeWaits, match="another key"):
         run("approve", harbour.folder / "harbour.fcreq", "--officer", scattered("bob"))
     assert kept.current().members == ()
+
+
+def test_pending_file_without_its_answers_is_not_signed_on(
+    kept: Consortium, scattered: Sticks, applicant: Applicants
+) -> None:
+    request = applicant("harbour").request()
+    run("approve", request, "--officer", scattered("ann"))
+    document = json.loads(kept.places.pending.read_text())
+    kept.places.pending.write_text(json.dumps(document | {"answers": []}))
+    with pytest.raises(ConfigError, match=r"pending\.json"):
+        run("approve", request, "--officer", scattered("bob"))
+    assert kept.current().version == 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"change": "approve harbour", "manifest": "x"}'])

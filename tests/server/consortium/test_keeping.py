@@ -13,9 +13,10 @@ from fedcredit.link.authority import Authority
 from fedcredit.trust.certificates import certificates_in, is_issued_by
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused
-from server.consortium.approve import Clash, approval, read_requests
+from server.consortium.approve import approval
 from server.consortium.authorities import serving
 from server.consortium.certificates import issued
+from server.consortium.clash import Clash, read_requests
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.pending import write_pending
 from server.consortium.rotate import NotYet

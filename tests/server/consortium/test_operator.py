@@ -11,7 +11,7 @@ from fedcredit.link.authority import certificate_sha256
 from fedcredit.trust.envelope import SealBroken
 from fedcredit.trust.fingerprint import FingerprintRefused
 from fedcredit.trust.joining import JoinRefused
-from server.consortium.approve import Clash
+from server.consortium.clash import Clash
 from server.consortium.home import Consortium
 from server.consortium.operator import profile, profiles, profiles_folder
 from tests.server.consortium.conftest import run
