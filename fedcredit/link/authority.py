@@ -1,4 +1,4 @@
-"""A certificate request becomes a certificate of the consortium, and a key file that never leaves its machine.
+"""A certificate request becomes a certificate of the consortium.
 
 The authority is one self-signed X.509 certificate (ECDSA P-256, path length 0) in a folder of the platform. What it
 signs lets a program open a connection; what that connection may reach is decided by the certificate's SHA-256 in the
@@ -14,34 +14,48 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fedcredit.errors import FedCreditError
-from fedcredit.trust.keys import KeyFileRefused, require_private
+from fedcredit.link.keyfile import (
+    MAX_PEM_BYTES,
+    CertificateRefused,
+    Role,
+    key_pem,
+    new_key_and_csr,
+    pem_bytes,
+    read_csr,
+    read_key,
+    subject_name,
+    write_private,
+)
+from fedcredit.trust.keys import KeyFileRefused
 
-Role = Literal["institution", "operator", "server"]
-MAX_PEM_BYTES = 16 * 1024  # a P-256 request or certificate has under 2 KB
-MAX_NAME_BYTES = 64  # X.520, ub-common-name
+__all__ = [
+    "Authority",
+    "CertificateRefused",
+    "Role",
+    "certificate_sha256",
+    "check_leaf",
+    "new_key_and_csr",
+    "read_certificate",
+    "read_csr",
+    "read_key",
+    "write_private",
+]
+
 BACKDATED = timedelta(hours=1)  # a node whose clock is behind still accepts a new certificate
 KEY_FILE, CERTIFICATE_FILE = "ca.key", "ca.crt"
-
-
-class CertificateRefused(FedCreditError):
-    """A certificate or a request for one is unreadable, not what its place asks for, or not of this consortium."""
-
-    code = "certificate"
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +81,7 @@ class Authority:
             KeyFileRefused: the folder has something in it already.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject, start = _name(name, role=None), _now(now)
+        subject, start = subject_name(name, role=None), _now(now)
         certificate = (
             _builder(subject, issuer=subject, key=key.public_key(), issuer_key=key.public_key())
             .not_valid_before(start - BACKDATED)
@@ -79,7 +93,7 @@ class Authority:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
         draft.mkdir(mode=0o700)
-        write_private(draft / KEY_FILE, _key_pem(key))
+        write_private(draft / KEY_FILE, key_pem(key))
         (draft / CERTIFICATE_FILE).write_text(_pem(certificate), encoding="ascii")
         try:
             draft.rename(folder)  # takes the place of nothing, or of an empty folder, never of an authority
@@ -128,7 +142,12 @@ class Authority:
         end = min(start + timedelta(days=days), self.certificate.not_valid_after_utc)
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if role == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
-            _builder(_name(name, role=role), issuer=self.certificate.subject, key=key, issuer_key=self.key.public_key())
+            _builder(
+                subject_name(name, role=role),
+                issuer=self.certificate.subject,
+                key=key,
+                issuer_key=self.key.public_key(),
+            )
             .not_valid_before(min(start, end) - BACKDATED)
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -138,15 +157,6 @@ class Authority:
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
         return _pem(builder.sign(self.key, hashes.SHA256()))
-
-
-def new_key_and_csr(key_path: Path, *, name: str) -> str:
-    """Make a P-256 key file of mode 0600 and a request for it in PEM. Raises KeyFileRefused if there is a file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _name(name, role=None)
-    write_private(key_path, _key_pem(key))
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
 def certificate_sha256(pem: str) -> str:
@@ -168,65 +178,21 @@ def check_leaf(pem: str, *, authority: str, key_path: Path, role: Role, name: st
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
         span = f"{leaf.not_valid_before_utc:%Y-%m-%d %H:%M} to {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         raise _refused(found=f"one that is valid from {span}", expected=f"valid at {now:%Y-%m-%d %H:%M} UTC")
-    if leaf.subject != _name(name, role=role):
-        raise _refused(found=leaf.subject.rfc4514_string(), expected=_name(name, role=role).rfc4514_string())
+    if leaf.subject != subject_name(name, role=role):
+        raise _refused(found=leaf.subject.rfc4514_string(), expected=subject_name(name, role=role).rfc4514_string())
     if leaf.public_key() != read_key(key_path).public_key():
         raise _refused(found="another key's certificate", expected=f"that of {key_path.name}")
-
-
-def read_csr(pem: str) -> ec.EllipticCurvePublicKey:
-    """The public key that a request asks a certificate for. Raises CertificateRefused unless that key signed it."""
-    try:
-        request = x509.load_pem_x509_csr(_bytes(pem))
-        key, is_signed = request.public_key(), request.is_signature_valid
-    except (ValueError, TypeError, x509.InvalidVersion):
-        raise CertificateRefused("certificate request", found="another format", expected="PKCS #10 in PEM") from None
-    except Exception as fault:  # cryptography's UnsupportedAlgorithm and its own parse errors share no base
-        raise CertificateRefused("certificate request", found=type(fault).__name__, expected="ECDSA P-256") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CertificateRefused("certificate request", found="another kind of key", expected="ECDSA P-256")
-    if not is_signed:
-        raise CertificateRefused("certificate request", found="a signature of another key", expected="its own")
-    return key
 
 
 def read_certificate(pem: str) -> x509.Certificate:
     """The one certificate in a PEM text. Raises CertificateRefused if it is none or more."""
     try:
-        found = x509.load_pem_x509_certificates(_bytes(pem))
+        found = x509.load_pem_x509_certificates(pem_bytes(pem))
     except ValueError:
         found = []
     if len(found) != 1:
         raise _refused(found=f"{len(found)} certificates", expected="one, in PEM")
     return found[0]
-
-
-def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """The P-256 key in a file. Raises KeyFileRefused if others may read it, or if it is none."""
-    require_private(path)
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise KeyFileRefused(path.name, found="another format", expected="an ECDSA P-256 key in PEM")
-    return key
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file of mode 0600, whole or not at all. Raises KeyFileRefused if there is one already."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, this never replaces a key that exists
-    except FileExistsError:
-        raise KeyFileRefused(path.name, found="a key file", expected="none", hint="a key is replaced by hand") from None
-    finally:
-        draft.unlink()
 
 
 def _builder(
@@ -241,17 +207,6 @@ def _builder(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )
-
-
-def _name(name: str, *, role: Role | None) -> x509.Name:
-    if not 0 < len(name.encode()) <= MAX_NAME_BYTES or not name.isprintable():
-        raise CertificateRefused(
-            "name of a certificate", found=f"{len(name.encode())} bytes", expected=f"1 to {MAX_NAME_BYTES}, printable"
-        )
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    if role:
-        attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role))
-    return x509.Name(attributes)
 
 
 def _host(host: str) -> x509.GeneralName:
@@ -275,12 +230,6 @@ def _usage(*, is_authority: bool) -> x509.KeyUsage:
     )
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
@@ -290,12 +239,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii")[: MAX_PEM_BYTES + 1]
     except (OSError, ValueError):
         raise CertificateRefused(path.name, found="no readable file", expected="a certificate in PEM") from None
-
-
-def _bytes(pem: str) -> bytes:
-    if len(pem) > MAX_PEM_BYTES or not pem.isascii():
-        raise CertificateRefused("PEM", found=f"{len(pem)} characters", expected=f"ASCII, at most {MAX_PEM_BYTES}")
-    return pem.encode("ascii")
 
 
 def _now(now: datetime | None) -> datetime:

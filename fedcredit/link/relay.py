@@ -43,6 +43,7 @@ class Relay:
         self.target, self.delay_seconds = target, delay_seconds
         self.handshakes: list[Handshake] = []
         self._sockets: list[socket.socket] = []
+        self._swallowed: set[socket.socket] = set()
         self._is_cut = False
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -64,6 +65,11 @@ class Relay:
     def mend(self) -> None:
         """Let new connections through again."""
         self._is_cut = False
+
+    def swallow(self) -> None:
+        """Let nothing through on the present connections, and do not say so; new ones are not affected."""
+        with self._lock:
+            self._swallowed.update(self._sockets)
 
     def close(self) -> None:
         """Stop listening and end all connections."""
@@ -104,6 +110,8 @@ class Relay:
             while data := source.recv(64 * 1024):
                 if len(record) < MAX_HELLO_BYTES:
                     record += data
+                if source in self._swallowed:
+                    continue
                 if self.delay_seconds:
                     time.sleep(self.delay_seconds)
                 sink.sendall(data)

@@ -19,7 +19,6 @@ from fedcredit.link.parts import MAX_BODY_BYTES, Part, apps, curves, forward, is
 TunnelRole = Literal["institution", "operator"]
 WAYS = {"institution": "fleet/[a-z-]+|manifest", "operator": r"control/[a-z-]+|manifest|studies/[A-Za-z0-9._/-]+"}
 LOOPBACK = "127.0.0.1"
-RETRY_SECONDS = 3.0  # Caddy is back within one
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,14 @@ class Ends:
     key: Path
     require_pq: bool = True
     proxy: str | None = None  # the institution's own way out, "http://host:port"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a tunnel waits."""
+
+    retry_seconds: float = 3.0  # for a gateway that restarts; Caddy is back within one
+    silence_seconds: float = 30.0  # for any byte from the gateway; then the connection counts as dead
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def local_certificate(folder: Path, *, port: int) -> tuple[Path, LocalTls]:
 
 
 def tunnel_config(
-    ends: Ends, *, port: int, role: TunnelRole, local: LocalTls | None = None, retry_seconds: float = RETRY_SECONDS
+    ends: Ends, *, port: int, role: TunnelRole, local: LocalTls | None = None, patience: Patience | None = None
 ) -> Part:
     """Caddy's configuration of a tunnel that listens on the loopback interface.
 
@@ -70,6 +77,7 @@ def tunnel_config(
         ConfigError: the authority is no certificate.
     """
     too_long, limit = limited(MAX_BODY_BYTES)
+    patience = patience or Patience()
     tls: Part = {
         "ca": trusted(ends.authority),
         "server_name": ends.server_name,
@@ -83,9 +91,16 @@ def tunnel_config(
     # A request waits while the gateway restarts. Only on the fleet's way one that was sent already is sent again: its
     # messages have their own ids, but a study that is submitted twice would run twice.
     again = [{"method": ["POST"], "path": ["/v1/fleet/*"]}]
-    way["load_balancing"] = {"try_duration": f"{retry_seconds:g}s", "try_interval": "100ms", "retry_match": again}
+    way["load_balancing"] = {
+        "try_duration": f"{patience.retry_seconds:g}s",
+        "try_interval": "100ms",
+        "retry_match": again,
+    }
     if role == "institution":
         way["request_buffers"] = MAX_BODY_BYTES
+        # A network that swallows everything says nothing, and a request would hang until TCP gives up. Flower's node
+        # waits no longer than this itself; an operator's log may be silent for longer.
+        way["transport"]["read_timeout"] = f"{patience.silence_seconds:g}s"
     way["transport"]["network_proxy"] = {"from": "url", "url": ends.proxy} if ends.proxy else {"from": "none"}
     ports = [port, *([local.port] if local else [])]
     hosts = [f"{name}:{each}" for name in (LOOPBACK, "localhost") for each in ports]

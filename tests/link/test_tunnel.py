@@ -18,7 +18,7 @@ from fedcredit.link import caddy
 from fedcredit.link.authority import Authority
 from fedcredit.link.handshake import X25519, X25519MLKEM768
 from fedcredit.link.relay import Relay
-from fedcredit.link.tunnel import LocalTls, local_certificate, tunnel_config
+from fedcredit.link.tunnel import LocalTls, Patience, local_certificate, tunnel_config
 from server.gateway import PUBLIC_KEY_HEADER, gateway_config
 from tests.link.world import HOST, Answer, Line, World, card, free_port, header
 
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def port(world: World) -> int:
     """A running tunnel of `harbour`."""
-    return world.tunnel(world.ends(world.institutions["harbour"]), retry_seconds=5)
+    return world.tunnel(world.ends(world.institutions["harbour"]), patience=Patience(5.0))
 
 
 def pull(world: World, line: Line, port: int, **more: str) -> Answer:
@@ -241,6 +241,17 @@ def test_a_cut_network_is_a_bad_gateway_in_time_and_heals(world: World) -> None:
             assert pull(world, line, port).status == 200
 
 
+def test_a_network_that_swallows_everything_is_noticed_and_left(world: World) -> None:
+    with Relay((HOST, world.port)) as relay:
+        ends = world.ends(world.institutions["harbour"], gateway=f"{HOST}:{relay.address[1]}")
+        port = world.tunnel(ends, patience=Patience(retry_seconds=3.0, silence_seconds=0.5))
+        with Line(port) as line:
+            assert pull(world, line, port).status == 200
+            relay.swallow()
+            assert pull(world, line, port).status == 200  # on a new connection
+        assert len(relay.handshakes) == 2
+
+
 def test_an_operator_s_request_that_was_sent_is_not_sent_again(world: World) -> None:
     """The connection ends after the request arrived: a study must not be started twice."""
     with Relay((HOST, world.port)) as relay:
@@ -268,3 +279,24 @@ def test_many_requests_share_one_handshake(world: World) -> None:
         with Line(port) as line:
             assert pull(world, line, port).status == 200
         assert len(relay.handshakes) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/v1/runtime/acquire-task", "/v1/fleet/../runtime/acquire-task", "/v1/fleet/%2e%2e/runtime/x", "//v1/fleet"],
+)
+def test_an_attacker_s_own_tunnel_that_filters_nothing_reaches_no_more_over_http_2(world: World, target: str) -> None:
+    config = tunnel_config(world.ends(world.institutions["harbour"]), port=free_port(), role="institution")
+    servers = config["apps"]["http"]["servers"]
+    servers["tunnel"]["routes"] = [{"handle": servers["tunnel"]["routes"][1]["handle"]}]
+    port = free_port()
+    servers["tunnel"]["listen"] = [f"{HOST}:{port}"]
+    world.running.append(caddy.start(config, folder=world.folder / "run" / f"attacker-{port}"))
+    reached = len(world.superlink.seen)
+    with Line(port) as line:
+        headers = {PUBLIC_KEY_HEADER: header(world.institutions["harbour"])}
+        assert line.ask("POST", PULL, headers=headers).status == 200
+        assert line.ask("POST", target, headers=headers).status == 403
+        other = {PUBLIC_KEY_HEADER: header(world.institutions["meadow"])}
+        assert line.ask("POST", PULL, headers=other).status == 403
+    assert len(world.superlink.seen) == reached + 1

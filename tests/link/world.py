@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fedcredit.link import caddy
 from fedcredit.link.authority import Authority, Role, certificate_sha256, new_key_and_csr
-from fedcredit.link.tunnel import Ends, LocalTls, TunnelRole, tunnel_config
+from fedcredit.link.tunnel import Ends, LocalTls, Patience, TunnelRole, tunnel_config
 from server.gateway import Passes, Place, gateway_config
 
 HOST = "127.0.0.1"
@@ -92,9 +92,10 @@ class _Answer(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = b""
-        while size := int(self.rfile.readline() or b"0", 16):
+        while size := int(self.rfile.readline(), 16):  # a body that breaks off is no body: ValueError
             body += self.rfile.read(size)
             self.rfile.readline()
+        self.rfile.readline()
         return body
 
     def _say(self, body: bytes) -> None:
@@ -189,11 +190,16 @@ class World:
         )
 
     def tunnel(
-        self, ends: Ends, *, role: TunnelRole = "institution", local: LocalTls | None = None, retry_seconds: float = 1.0
+        self,
+        ends: Ends,
+        *,
+        role: TunnelRole = "institution",
+        local: LocalTls | None = None,
+        patience: Patience | None = None,
     ) -> int:
         """Start a tunnel; its port."""
         port = free_port()
-        config = tunnel_config(ends, port=port, role=role, local=local, retry_seconds=retry_seconds)
+        config = tunnel_config(ends, port=port, role=role, local=local, patience=patience or Patience(1.0))
         self.running.append(caddy.start(config, folder=self.folder / "run" / f"tunnel-{port}"))
         return port
 
