@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 from flwr.app import Message
 
+from clients.audit_log import AuditLog
 from clients.door import Door
 from clients.facts import read_facts
 from clients.home import NodeHome
@@ -30,7 +31,7 @@ from clients.node import Question, connected, serve
 from clients.tunnel import node_tunnel
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
-from fedcredit.trust.keys import PublicIdentity
+from fedcredit.trust.keys import Identity, PublicIdentity
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import write_roster
 
@@ -71,6 +72,7 @@ def _answer_all(
     home: NodeHome, door: Door, worker: Worker, status: _Status, refresh: _Refresh, *, address: str
 ) -> None:
     session = home.run / "session.json"
+    kept = AuditLog(home.audit_log, Identity.load(home.identity))  # what the worker never saw is on record too
     with _signed_off(session), connected(address, home.flower, last_node=_last_node(session)) as fleet:
         session.write_text(json.dumps({"node": fleet.node, "machine": _machine()}))
         status.write("online", node=fleet.node)
@@ -84,6 +86,7 @@ def _answer_all(
                 reply = worker.ask(question.message)
             except FedCreditError as fault:
                 status.refused(fault.code)
+                kept.append("refused", {"type": question.message.metadata.message_type[:40], "code": fault.code})
                 raise
             status.answered(reply, seconds=time.monotonic() - began)
             return reply

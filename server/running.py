@@ -32,9 +32,7 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
         raise ConfigError("--only", found=repr(only), expected=", ".join(PARTS))
     home = consortium.places.folder
     files = SuperLinkFiles(home)
-    if not files.certificate.exists():
-        files.prepare(serving(consortium.places))
-    prepare_gateway(consortium)
+    prepare_servers(consortium)
     run = home / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     commands = {"superlink": files.superlink(), "superexec": files.superexec()}
@@ -43,6 +41,14 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
         kept = Kept(wanted, folder=run, environment=files.environment())
         watch = _Watch(consortium, files, gateway=only in (None, "gateway"), superlink=only in (None, "superlink"))
         keep(kept, on_look=watch.look, on_stop=watch.stop)
+
+
+def prepare_servers(consortium: Consortium) -> None:
+    """Make what the servers need and is not there yet; that takes the authority's key."""
+    files = SuperLinkFiles(consortium.places.folder)
+    if not files.certificate.exists():
+        files.prepare(serving(consortium.places))
+    prepare_gateway(consortium)
 
 
 class _Watch:

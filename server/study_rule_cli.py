@@ -16,8 +16,11 @@ study = typer.Typer(name="study", no_args_is_help=True, help="Allow and forbid s
 def allow_study(
     name: str,
     purpose: Annotated[str, typer.Option(help="Why it is run; an institution's policy allows purposes.")],
-    bundle: Annotated[list[str], typer.Option(help="SHA-256 of a Flower bundle that may run it.")],
     until: Annotated[str, typer.Option(help="The last day, such as 2027-12-31.")],
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="SHA-256 of a Flower bundle that may run it; else that of this installation."),
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(help="JSON-schema (draft 2020-12) of the task; else the widest that is ever allowed.")
     ] = None,
@@ -39,7 +42,9 @@ def allow_study(
     kept = opened(home)
     limits = Limits(epsilon, rounds, tuple(model or ()), tuple(feature or ()), masked, not no_metrics)
     task = narrowed(read_schema(schema) if schema else task_schema(), study=name, limits=limits)
-    rule = StudyRule(name, purpose, tuple(sorted(set(bundle))), task, last_moment(until))
+    from server.bundle import bundle as installed
+
+    rule = StudyRule(name, purpose, tuple(sorted(set(bundle or [installed().sha256]))), task, last_moment(until))
     change = kept.prepared(f"study allow {name}", lambda at: allowed(kept, rule, now=at), now=now())
     proposed(kept, change, officer=officer, dry_run=dry_run, as_json=as_json)
 

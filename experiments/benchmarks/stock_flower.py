@@ -85,7 +85,7 @@ def stock_round_seconds(rounds: int) -> list[float]:
         address, root = _superlink(folder, stack)
         _nodes(folder, stack, address=address, root=root)
         out = folder / "seconds.json"
-        config = {"task": order_of("stock").task.to_json(), "rounds": rounds, "out": str(out)}
+        config: dict[str, str | int] = {"task": order_of("stock").task.to_json(), "rounds": rounds, "out": str(out)}
         with control(address, root=root) as superlink:
             run = superlink.start(_bundle(), config)
             give_up = time.monotonic() + RUN_SECONDS
