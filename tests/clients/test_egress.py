@@ -72,9 +72,8 @@ def code_of(reply: Message) -> str:
 # What an institution runs by hand to become a member; no message gets there.
 BEFORE_THE_FIRST_MESSAGE = (
     "fedcredit.link",
-    "fedcredit.trust.answer",
+    "fedcredit.trust.joining",
     "fedcredit.trust.fingerprint",
-    "fedcredit.trust.request",
 )
 
 
