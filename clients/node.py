@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,8 +53,10 @@ MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
 # Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
-# An empty mailbox is looked into again after a while that grows with how long it has been empty.
-FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.1, 1.4, 1.0
+# A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
+# a while that grows with how long it has been empty.
+FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.05, 1.5, 1.0
+EARLIEST_LOOK, GAPS = 0.7, 3
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def serve(
     `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it.
     """
     bundles: dict[int, str | FedCreditError] = {}
-    wait = FIRST_POLL_SECONDS
+    gaps = deque([0.0], maxlen=GAPS)
+    wait, answered = FIRST_POLL_SECONDS, time.monotonic()
     while True:
         found = _receive(fleet)
         if found is None:
@@ -122,12 +126,14 @@ def serve(
             time.sleep(wait)
             wait = min(wait * POLL_GROWTH, LONGEST_POLL_SECONDS)
             continue
-        wait = FIRST_POLL_SECONDS
+        gaps.append(time.monotonic() - answered)
         envelope, tree = found
         try:
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
         except RunNotRunningException:
             log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
+        wait, answered = FIRST_POLL_SECONDS, time.monotonic()
+        time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
 
 def pack(message: Message) -> bytes:
