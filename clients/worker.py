@@ -13,6 +13,8 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import time
 from typing import Any
 
 from flwr.app import Context, RecordDict
@@ -20,6 +22,7 @@ from flwr.app import Context, RecordDict
 from clients.node import be_task, pack, unpack
 
 HEAD = struct.Struct(">Q")
+LOOK_SECONDS = 0.2
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
@@ -52,6 +55,7 @@ def _read(pipe: socket.socket, size: int) -> bytes | None:
 def main() -> None:
     """Answer one message after the other until the node closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which closes the pipe
+    _live_no_longer_than(os.getppid())
     pipe = socket.socket(fileno=int(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     facts: dict[str, Any] = json.loads(read_frame(pipe) or b"{}")
@@ -65,6 +69,17 @@ def main() -> None:
         be_task(run=run, node=node)
         context = Context(run, node, node_config=facts, state=RecordDict(), run_config={})
         write_frame(pipe, pack(app(message, context)))
+
+
+def _live_no_longer_than(node: int) -> None:
+    """End with the node, even in a long training step: the next node starts a worker of its own on the same ledger."""
+
+    def watch() -> None:
+        while os.getppid() == node:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _warm_up() -> None:
