@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-
 EARLIEST_LOOK = 0.7  # of the time that the same message took before
 
 

@@ -115,24 +115,14 @@ class ManifestFile:
             SealBroken: it is no signed manifest, or too few of the officers that are known here have signed it.
             ManifestRefused: a lower version, the same version with other content, expired, or none was pinned yet.
         """
-        manifest = open_manifest(data, now=now)
         with self._locked():
-            known = self._known()
-            if known is None:
-                raise ManifestRefused(
-                    self.path.name,
-                    found="none that was pinned",
-                    expected="one whose fingerprint was compared",
-                    hint="join first: fedcredit node join FILE --fingerprint ...",
-                )
-            _check_not_older(manifest, data, known)
-            _check_heirs(manifest, data, known)
-            self._keep(manifest, data)
-        return manifest
+            return self._accept(data, now=now)
 
     def read(self, *, now: datetime) -> Manifest:
         """The manifest that is kept, verified again. Raises as `accept`, and ManifestRefused if there is no file."""
-        return self.accept(self.data(), now=now)
+        self.data()  # where there is none, no folder is made for the lock
+        with self._locked():  # of two files, which belong together only while nobody writes them
+            return self._accept(self.data(), now=now)
 
     def data(self) -> bytes:
         """The kept file's bytes, not verified. Raises ManifestRefused if there is none, or it is too large."""
@@ -148,6 +138,20 @@ class ManifestFile:
         """The highest version that was ever taken here; 0 before the first."""
         known = self._known()
         return known.version if known else 0
+
+    def _accept(self, data: bytes, *, now: datetime) -> Manifest:
+        manifest, known = open_manifest(data, now=now), self._known()
+        if known is None:
+            raise ManifestRefused(
+                self.path.name,
+                found="none that was pinned",
+                expected="one whose fingerprint was compared",
+                hint="join first: fedcredit node join FILE --fingerprint ...",
+            )
+        _check_not_older(manifest, data, known)
+        _check_heirs(manifest, data, known)
+        self._keep(manifest, data)
+        return manifest
 
     def _keep(self, manifest: Manifest, data: bytes) -> None:
         # The manifest first: were it the other way round, a crash in between would leave an older one than was seen.

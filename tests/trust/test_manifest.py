@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -272,3 +274,20 @@ def test_one_officer_under_two_names_is_refused() -> None:
 def test_study_schema_that_is_empty_too_large_or_leads_elsewhere_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="schema"):
         StudyRule("s", "credit-risk", ("b" * 64,), schema, NOW)
+
+
+def test_manifest_that_is_published_while_another_process_reads_is_what_that_process_reads(
+    kept: ManifestFile, tmp_path: Path
+) -> None:
+    """Else a reader that began before would take the newer one for a rollback, or write the older one over it."""
+    newer = ManifestFile(tmp_path / "elsewhere" / "manifest.json")
+    newer.pin(kept.data(), fingerprint=manifest().root_fingerprint, now=NOW)
+    newer.accept(sealed(6), now=NOW)
+    with ThreadPoolExecutor(1) as other:
+        with kept._locked():  # as who publishes holds it
+            reading = other.submit(kept.read, now=NOW)
+            time.sleep(0.3)
+            kept.path.write_bytes(newer.path.read_bytes())
+            kept.highest.write_bytes(newer.highest.read_bytes())
+        assert reading.result(timeout=30).version == 6
+    assert kept.data() == newer.data()
