@@ -16,6 +16,7 @@ from fedcredit.trust.manifest import Manifest
 from fedcredit.trust.words import host_of
 from server.consortium.authorities import serving
 from server.consortium.home import Consortium
+from server.following import Followed
 from server.gateway import Passes, Place, gateway_config
 from server.superlink_files import SuperLinkFiles
 
@@ -29,7 +30,7 @@ class GatewayProcess:
     """The gateway of one consortium: started, started again, and told of every new manifest."""
 
     def __init__(self, consortium: Consortium) -> None:
-        self._consortium = consortium
+        self._consortium, self._followed = consortium, Followed(consortium)
         self._folder = consortium.places.folder / "run" / "gateway"
         self._metrics_port = free_port()
         self._caddy: Caddy | None = None
@@ -37,7 +38,7 @@ class GatewayProcess:
 
     def look(self) -> Manifest:
         """Serve what the manifest in force says; nothing happens where that is so already. Gives the manifest."""
-        manifest = self._consortium.current()
+        manifest = self._followed.current()
         if self._caddy is None or not self._caddy.is_running:
             self._caddy = caddy.start(self._config(manifest), folder=self._folder)
             self._reloaded = time.monotonic()

@@ -14,6 +14,7 @@ from fedcredit.trust.manifest import Manifest
 from server.consortium.authorities import serving
 from server.consortium.home import Consortium
 from server.coordinators import mark_cut, notes_in
+from server.following import Followed
 from server.gateway_process import GatewayProcess, prepare_gateway
 from server.kept import Kept, keep, wait_for_port
 from server.superlink import control, key_bytes, key_text
@@ -56,7 +57,7 @@ class _Watch:
     """What happens beside the processes: the gateway follows the manifest, and so do the SuperLink's nodes."""
 
     def __init__(self, consortium: Consortium, files: SuperLinkFiles, *, only: str | None) -> None:
-        self._consortium, self._files = consortium, files
+        self._consortium, self._followed, self._files = consortium, Followed(consortium), files
         self._gateway = GatewayProcess(consortium) if only in (None, "gateway") else None
         self._knows_nodes = only in (None, "superlink")
         self._has_coordinators = only in (None, "superexec")
@@ -68,7 +69,7 @@ class _Watch:
             if self._has_coordinators:
                 for run in mark_cut(notes_in(self._consortium.places.folder)):
                     log.warning("the coordinator of run %s died", run)
-            manifest = self._gateway.look() if self._gateway else self._consortium.current()
+            manifest = self._gateway.look() if self._gateway else self._followed.current()
             if self._knows_nodes and manifest.version != self._registered:
                 wait_for_port(self._files.address, seconds=0.0)
                 register_members(manifest, self._files)
