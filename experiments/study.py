@@ -21,6 +21,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from experiments.charged import name_of
+from experiments.deployed import deployed_members
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
 from experiments.judgement import judge, prevalence_of
@@ -57,6 +58,8 @@ def run(settings: StudySettings) -> Report:
         strategy_of(recipe.strategy)  # a wrong argument is found now, and masks that cannot be
         if one.arm == "federated":
             trust_mode(settings, recipe, institutions=len(windows.institutions) - bool(one.left_out))
+    if settings.federation.engine == "superlink":
+        deployed_members(settings)  # an operator who has joined no consortium hears so before a folder is made
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     is_public = settings.data.name != "table"
