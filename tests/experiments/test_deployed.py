@@ -9,7 +9,7 @@ import pytest
 from experiments.study import dry_run, load, run
 from fedcredit.errors import ConfigError
 
-HERE = ["engine=superlink", "privacy.metrics=none", "seeds=[0]", "data.economy.companies=400", "model=logistic"]
+HERE = ["engine=superlink", "privacy.metrics=none", "seeds=[0]", "data.economy.companies=2000", "model=logistic"]
 
 
 @pytest.mark.parametrize(
