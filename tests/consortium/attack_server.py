@@ -27,6 +27,7 @@ def main(grid: Grid, context: Context) -> None:
     """Send what is laid down, until a file `end` is."""
     folder = Path(os.environ["FEDCREDIT_CONSORTIUM"]) / "attack" / str(context.run_config["order"])
     DeployedGrid(grid)  # for its patience with replies that are being uploaded
+    (folder / "ready").touch()
     waiting: dict[str, Path] = {}
     while not (folder / "end").exists():
         for asked in sorted(folder.glob("*.ask")):

@@ -7,8 +7,9 @@ import hashlib
 import itertools
 import json
 import secrets
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,7 @@ from server.app import initial_arrays
 from server.bundle import NAME, PUBLISHER, PYPROJECT, Bundle
 from server.consortium.studies import Limits, narrowed, task_schema
 from server.superlink import Control, control, key_bytes, key_text
-from server.superlink_files import SuperLinkFiles
+from server.superlink_files import COORDINATOR, SuperLinkFiles
 from tests.consortium.world import World
 
 ANSWER_SECONDS = 60.0
@@ -78,10 +79,7 @@ class Attacker:
 
     def told(self, path: Path) -> dict[str, Any]:
         """What came back: `code` of a refusal, or `content`, unpacked."""
-        give_up = time.monotonic() + ANSWER_SECONDS
-        while not path.exists():
-            assert time.monotonic() < give_up, f"no answer to {path.name}"
-            time.sleep(0.02)
+        wait_for(path.exists, what=f"an answer to {path.name}")
         said: dict[str, Any] = json.loads(path.read_text())
         if "content" in said:
             proto = RecordDictProto.FromString(base64.b64decode(said["content"]))
@@ -108,23 +106,41 @@ def question(task: Task, *, kind: str = TRAIN, number: int = 1, **more: int | st
 
 @contextmanager
 def attacking(world: World, bundle: Bundle) -> Iterator[Attacker]:
-    """A run of the bundle, submitted straight to the SuperLink; it is stopped at the end."""
+    """A run of the bundle, submitted straight to the SuperLink of a platform that runs whatever comes."""
     name = f"attack-{secrets.token_hex(4)}"
     folder = world.founded.consortium.places.folder / "attack" / name
     folder.mkdir(parents=True)
     members = world.founded.consortium.current().active_members
     keys = {member.name: key_text(key_bytes(member.flower_key)) for member in members}
     with superlink_of(world) as superlink:
-        run = superlink.start(bundle, {"order": name, "order-sha256": ""})
+        with unguarded(world):
+            run = superlink.start(bundle, {"order": name})
+            wait_for((folder / "ready").exists, what="the attacker's coordinator")
         try:
             yield Attacker(folder, keys)
         finally:
             (folder / "end").touch()
-            give_up = time.monotonic() + 20.0
-            while (state := superlink.state(run)) is not None and not state.is_over and time.monotonic() < give_up:
-                time.sleep(0.1)
-            if state is not None and not state.is_over:
-                superlink.stop(run)
+            wait_for(lambda: (state := superlink.state(run)) is None or state.is_over, what="its end")
+
+
+@contextmanager
+def unguarded(world: World) -> Iterator[None]:
+    """The platform runs Flower's own program for a coordinator, which asks nobody what it may run."""
+    program = SuperLinkFiles(world.founded.consortium.places.folder).programs / COORDINATOR
+    before = program.read_text()
+    program.write_text(f'#!/bin/sh\nexec {Path(sys.executable).with_name(COORDINATOR)} "$@"\n')
+    try:
+        yield
+    finally:
+        program.write_text(before)
+
+
+def wait_for(happens: Callable[[], bool], *, what: str) -> None:
+    """Return once it has happened."""
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while not happens():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.02)
 
 
 def publish_studies(world: World, *rules: StudyRule) -> int:

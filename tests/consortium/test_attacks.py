@@ -17,7 +17,16 @@ from fedcredit.models.build import ModelSettings
 from fedcredit.trust.keys import Identity
 from server.bundle import bundle
 from server.consortium.studies import Limits
-from tests.consortium.attacker import Attacker, attacking, bad_bundle, policy, publish_studies, rule
+from tests.consortium.attacker import (
+    Attacker,
+    attacking,
+    bad_bundle,
+    policy,
+    publish_studies,
+    rule,
+    superlink_of,
+    wait_for,
+)
 from tests.consortium.world import STUDY, World, masked
 from tests.federation.conftest import make_task
 
@@ -82,6 +91,21 @@ def test_client_code_in_a_bundle_is_refused_though_the_officers_signed_its_hash(
 ) -> None:
     with attacking(world, smuggled) as intruder:  # type: ignore[arg-type]
         assert intruder.ask(task(), to="bank-a", kind=DESCRIBE) == "bundle"
+
+
+def test_code_that_is_not_allowed_does_not_run_at_the_platform(world: World) -> None:
+    """An operator may submit any bundle, and the platform has keys that it must not get at."""
+    bad = bad_bundle(more={"server/more.py": b"MORE = 3\n"})
+    folder = world.founded.consortium.places.folder / "attack" / "unasked"
+    folder.mkdir(parents=True)
+    with superlink_of(world) as superlink:
+        run = superlink.start(bad, {"order": "unasked"})
+        wait_for(lambda: (state := superlink.state(run)) is not None and state.is_over, what="its end")
+        state = superlink.state(run)
+    assert state is not None
+    assert state.sub_status == "failed"
+    assert "in the signed manifest" in state.details
+    assert not (folder / "ready").exists()
 
 
 # What it asks.
