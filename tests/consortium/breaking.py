@@ -30,7 +30,7 @@ def until(is_so: Callable[[], Any], *, seconds: float = 60.0, pause: float = 0.0
     return found
 
 
-def long_task(seconds: float = 1.5) -> Task:
+def long_task(seconds: float = 0.7) -> Task:
     """A task whose local training takes about so long on a quiet core: 3,000 steps of a tiny model a second."""
     return make_task(local=LocalSettings("sgd", lr=0.001, batch_size=32, steps=int(3000 * seconds)))
 
