@@ -56,7 +56,6 @@ def test_nothing_may_run_by_an_expired_manifest(tmp_path: Path) -> None:
 
 def test_every_program_that_superexec_can_start_is_one_of_ours(tmp_path: Path) -> None:
     files = SuperLinkFiles(tmp_path)
-    files.folder.mkdir()
     path = files.environment()["PATH"]
     for name in TASK_TYPE_TO_COMMAND.values():
         found = Path(str(shutil.which(name, path=path)))
