@@ -13,7 +13,7 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused, StudyRule
 from server.bundle import bundle
-from server.coordinator import require_allowed
+from server.launch import require_allowed
 from server.superlink_files import COORDINATOR, SuperLinkFiles
 from tests.trust.consortium import manifest, sealed
 
