@@ -112,14 +112,13 @@ class SuperLinkFiles:
     @property
     def programs(self) -> Path:
         """Where SuperExec looks for the programs that it starts: the coordinator's, and none for other tasks."""
-        return self.folder / "programs"
+        return self.home / "run" / "programs"
 
     def environment(self) -> dict[str, str]:
         """The environment of both: quiet, without the operator's own Flower settings, and with the folder's name."""
-        self.programs.mkdir(mode=0o700, exist_ok=True)
         for name in TASK_PROGRAMS:
             does = (
-                f'exec {shlex.quote(sys.executable)} -P -m server.coordinator "$@"' if name == COORDINATOR else "exit 1"
+                f'exec {shlex.quote(sys.executable)} -P -m server.launch "$@"' if name == COORDINATOR else "exit 1"
             )
             write_whole(self.programs / name, f"#!/bin/sh\n{does}\n".encode(), mode=0o700)
         path = f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
-from clients.door import Door, ReplayRefused, StudyRefused
+from clients.door import MAX_TASK_LETTERS, Door, ReplayRefused, StudyRefused
 from clients.node import Question, be_task
 from fedcredit.errors import ConfigError
-from fedcredit.federation.messages import TRAIN
+from fedcredit.federation.messages import MAX_TASK_BYTES, TRAIN
 from fedcredit.federation.packing import PACKED, pack
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused, StudyRule
@@ -114,6 +114,17 @@ def test_what_names_no_study_is_refused(door: Door, config: ConfigRecord | Array
     for content in (RecordDict({"config": config}), pack(RecordDict({"config": config}))):
         with pytest.raises(StudyRefused):
             door.let_in(question(content))
+
+
+def test_a_task_that_is_longer_than_any_is_not_parsed(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_TASK_LETTERS == MAX_TASK_BYTES
+    text = make_task(study="trial").to_json()
+    door.let_in(question(RecordDict({"config": ConfigRecord({"task": text.ljust(MAX_TASK_LETTERS)})})))
+    monkeypatch.setattr("clients.door.json.loads", lambda text: pytest.fail("parsed"))
+    with pytest.raises(StudyRefused):
+        door.let_in(
+            question(RecordDict({"config": ConfigRecord({"task": text.ljust(MAX_TASK_LETTERS + 1)})}), key="m2")
+        )
 
 
 @pytest.mark.parametrize("junk", [b"\xff" * 100, b"\x0a\xff\xff", "text", 7, [b"\x80\x04"]])

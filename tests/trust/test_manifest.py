@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -291,3 +293,24 @@ def test_manifest_that_is_published_while_another_process_reads_is_what_that_pro
             kept.highest.write_bytes(newer.highest.read_bytes())
         assert reading.result(timeout=30).version == 6
     assert kept.data() == newer.data()
+
+
+READ_ONLY = """\
+import subprocess, sys
+from pathlib import Path
+from fedcredit.trust.manifest import ManifestFile
+from tests.trust.consortium import NOW
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "--bind", folder, folder], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+print(ManifestFile(folder / "manifest.json").read(now=NOW).version)
+"""
+
+
+def test_manifest_is_read_where_the_disk_is_read_only(kept: ManifestFile) -> None:
+    """As the platform's containers have it."""
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespaces here")
+    command = [*own_mounts, sys.executable, "-c", READ_ONLY, str(kept.path.parent)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "5\n"

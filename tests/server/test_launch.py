@@ -13,7 +13,7 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused, StudyRule
 from server.bundle import bundle
-from server.coordinator import require_allowed
+from server.launch import require_allowed
 from server.superlink_files import COORDINATOR, SuperLinkFiles
 from tests.trust.consortium import manifest, sealed
 
@@ -56,7 +56,6 @@ def test_nothing_may_run_by_an_expired_manifest(tmp_path: Path) -> None:
 
 def test_every_program_that_superexec_can_start_is_one_of_ours(tmp_path: Path) -> None:
     files = SuperLinkFiles(tmp_path)
-    files.folder.mkdir()
     path = files.environment()["PATH"]
     for name in TASK_TYPE_TO_COMMAND.values():
         found = Path(str(shutil.which(name, path=path)))
