@@ -128,11 +128,16 @@ def _train(
     units: Sequence[Unit], settings: StudySettings, place: Workplace, folder: RunFolder, story: Story
 ) -> dict[Unit, dict[str, Any]]:
     facts: dict[Unit, dict[str, Any]] = {}
+    is_deployed = settings.federation.engine == "superlink"
 
     def on_round(unit: Unit, record: Any) -> None:
         quarantined = f", quarantined {record.quarantined}" if record.quarantined else ""
-        if record.round % 10 == 0 or quarantined:
+        if record.round % 10 == 0 or quarantined or is_deployed:
             story.tell(f"  {unit}: round {record.round}, {record.seconds:.2f} s{quarantined}")
+        if is_deployed:
+            recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+            facts_now = {"units": len(units), "done": len(facts), "round": record.round, "rounds": recipe.rounds}
+            folder.write_status("running", **facts_now)
 
     folder.write_status("running", units=len(units), done=0)
     for unit, found in run_units(units, settings, work=place.folder, folder=folder.path / "units", on_round=on_round):

@@ -78,7 +78,8 @@ def _pinned(manifest: Manifest) -> dict[str, Any]:
 def _keep(folder: Path, conducted: Conducted, order: DeployedOrder) -> None:
     """The final model in a checkpoint's form, then what vouches for it."""
     checkpoint.save(folder / FINAL, conducted.state, task_sha256=order.as_config()["order-sha256"])
-    facts = {"members": [asdict(member) for member in conducted.members], "epsilon": conducted.epsilon}
+    members = [asdict(member) for member in conducted.members]
+    facts = {"members": members, "epsilon": conducted.epsilon, "silent": list(conducted.silent)}
     write_whole(folder / RESULT, facts)
 
 
