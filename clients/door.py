@@ -11,13 +11,14 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 
 from clients.node import Question
-from fedcredit.errors import PolicyRefused
+from fedcredit.errors import NodeError, PolicyRefused
 from fedcredit.federation.packing import unpack
 from fedcredit.trust.bundle import BundleRefused, check_bundle
 from fedcredit.trust.manifest import Manifest, ManifestFile
 
 KEPT_SECONDS = 90 * 86_400.0  # a message lives half a day in Flower; this leaves no room for a mistake
 CONFIG = "config"
+MAX_TASK_LETTERS = 64 * 1024  # as in federation/messages.py, which takes torch; parsed, JSON takes many times as much
 
 
 class ReplayRefused(PolicyRefused):
@@ -67,6 +68,9 @@ class Door:
             self._seen.execute("INSERT INTO seen VALUES (?, ?)", (key, time.time()))
         except sqlite3.IntegrityError:
             raise ReplayRefused("message", found="one that was answered before", expected="a new one") from None
+        except sqlite3.Error as fault:  # without a note of it, it could be asked twice
+            found, hint = f"no note of the message ({fault})", "is the disk full? fedcredit node check"
+            raise NodeError("seen.sqlite", found=found, expected="a disk that can be written", hint=hint) from None
 
 
 class StudyRefused(PolicyRefused):
@@ -80,7 +84,7 @@ def _study_of(question: Question) -> str:
     config = unpack(question.message.content).get(CONFIG)
     text = config.get("task") if isinstance(config, ConfigRecord) else None
     try:
-        raw = json.loads(text) if isinstance(text, str) else None
+        raw = json.loads(text) if isinstance(text, str) and len(text) <= MAX_TASK_LETTERS else None
     except (ValueError, RecursionError):
         raw = None
     study = raw.get("study") if isinstance(raw, dict) else None

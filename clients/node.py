@@ -26,11 +26,14 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
+    get_object_id,
     get_object_tree,
     iterate_object_tree,
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectUnavailableError,
     inflate_object_from_contents,
     pull_objects,
     push_object_contents_from_iterable,
@@ -41,16 +44,21 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
+from clients.pending import Pending
 from fedcredit.errors import FedCreditError, NodeError
 from fedcredit.trust.keys import require_private
 
 log = logging.getLogger(__name__)
 
+UNAUTHORIZED = 401
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
+# What flwr raises, and protobuf below it, where bytes are no objects of a message.
+NO_OBJECTS = (ObjectPullError, DecodeError, LookupError, TypeError, ValueError, RecursionError)
 # Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
 # A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
@@ -97,28 +105,41 @@ def connected(address: str, key: Path, *, last_node: int | None = None) -> Itera
     private = _flower_key(key)
     if last_node is not None:
         _sign_off(address, private, last_node)
+    broken: Exception | None = None
     try:
         with http_request_response(address, True, None, (private, private.public_key())) as calls:
-            yield Fleet(*calls)
+            try:
+                yield Fleet(*calls)
+            except Exception as fault:
+                broken = fault
+                raise
     except SystemExit as fault:  # flwr leaves the process where it cannot activate; its own log line says why
-        raise NodeError(
-            f"SuperLink at {address}",
-            found="a refusal to let this node in",
-            expected="an active node",
-            hint="another node with this key is online, or was less than a minute ago; or its key is not registered",
-        ) from fault
+        raise _not_let_in(address) from fault
+    except KeyboardInterrupt as fault:
+        if _is_unauthorized(fault):
+            raise _not_let_in(address) from fault
+        raise
+    if broken is not None:  # flwr logs what breaks the connection, and goes on as if nothing were
+        raise broken
 
 
 def serve(
-    fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], None], idle: Callable[[], None]
+    fleet: Fleet,
+    answer: Answer,
+    *,
+    known_bundle: Callable[[str, bytes], None],
+    idle: Callable[[], None],
+    pending: Pending,
 ) -> None:
     """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
 
-    `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it.
+    `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it. `pending`
+    knows the question over which an earlier process died: its answer is a code.
     """
     bundles: dict[int, str | FedCreditError] = {}
     gaps = deque([0.0], maxlen=GAPS)
     wait, answered = FIRST_POLL_SECONDS, time.monotonic()
+    _own_up(fleet, pending)
     while True:
         found = _receive(fleet)
         if found is None:
@@ -128,10 +149,8 @@ def serve(
             continue
         gaps.append(time.monotonic() - answered)
         envelope, tree = found
-        try:
+        with pending.noted(pack(envelope)), _dropped(envelope):
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
-        except RunNotRunningException:
-            log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
         wait, answered = FIRST_POLL_SECONDS, time.monotonic()
         time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
@@ -158,6 +177,33 @@ def _receive(fleet: Fleet) -> Any:
         log.warning("the gateway refuses this node")
         time.sleep(LONGEST_POLL_SECONDS)
         return None
+    except HTTPError as fault:
+        log.warning("the mailbox cannot be read: %s", fault)
+        time.sleep(LONGEST_POLL_SECONDS)
+        return None
+
+
+@contextmanager
+def _dropped(envelope: Message) -> Iterator[None]:
+    """A question whose answer nobody takes any more is dropped: the node goes on with the next."""
+    try:
+        yield
+    except RunNotRunningException:
+        log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
+    except (HTTPError, ObjectUnavailableError, ObjectPullError) as fault:
+        log.warning("a question of run %s is dropped: %s", envelope.metadata.run_id, fault)
+
+
+def _own_up(fleet: Fleet, pending: Pending) -> None:
+    """Answer with a code what an earlier process of this node was asked, and died over."""
+    left = pending.left()
+    if left is None:
+        return
+    envelope = unpack(left)
+    log.warning("the node died over a question of run %s: it is answered with a code", envelope.metadata.run_id)
+    be_task(run=envelope.metadata.run_id, node=fleet.node)
+    with _dropped(envelope):
+        _push(fleet, Message(Error(CLIENT_APP_RAISED, NodeError.code), reply_to=envelope), seconds=0.0)
 
 
 def _answer_one(
@@ -207,13 +253,22 @@ def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
         left -= len(content)
         if left < 0:
             raise NodeError("question", found="a larger one", expected=f"at most {MAX_QUESTION_BYTES} bytes")
+        # Its name is its hash: so a message that comes again under another name is another message.
+        if get_object_id(content) != object_id:
+            raise NodeError("question", found="a piece that is not what its name says", expected="the hash of it")
         return content
 
-    contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
-    fleet.confirm(run, key)
-    message = inflate_object_from_contents(key, contents)
-    if not isinstance(message, Message):
-        raise NodeError("question", found=type(message).__name__, expected="a message")
+    try:
+        contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
+        fleet.confirm(run, key)
+        message = inflate_object_from_contents(key, contents)
+    except NO_OBJECTS as fault:
+        raise NodeError("question", found=f"no message ({type(fault).__name__})", expected="one") from None
+    if not isinstance(message, Message) or not message.has_content():
+        raise NodeError("question", found=f"a {type(message).__name__} without content", expected="a message")
+    about = message.metadata
+    if (about.run_id, about.dst_node_id) != (run, fleet.node):
+        raise NodeError("question", found="one of another run or node", expected="one of this run, for this node")
     message.metadata.__dict__["_message_id"] = key
     return message
 
@@ -235,6 +290,26 @@ def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise NodeError(path.name, found="another kind of key", expected="an ECDSA key, as flower-supernode takes it")
     return key
+
+
+def _not_let_in(address: str) -> NodeError:
+    return NodeError(
+        f"SuperLink at {address}",
+        found="a refusal to let this node in",
+        expected="an active node",
+        hint="another node with this key is online, or was less than a minute ago; or this machine's clock is off by "
+        "five minutes; or its key is not registered: fedcredit node check",
+    )
+
+
+def _is_unauthorized(fault: BaseException) -> bool:
+    """Whether it was a 401 that interrupted the process: flwr sends itself a signal then."""
+    at: BaseException | None = fault
+    while at is not None:
+        if isinstance(at, HTTPStatusError) and at.response.status_code == UNAUTHORIZED:
+            return True
+        at = at.__context__
+    return False
 
 
 def _sign_off(address: str, key: ec.EllipticCurvePrivateKey, node: int) -> None:

@@ -87,6 +87,7 @@ def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path
         conducted.epsilon,
         order.task.privacy.delta if order.task.privacy else None,
         time.perf_counter() - started,
+        note=f"no word of what was spent from {', '.join(conducted.silent)}: the plan's" if conducted.silent else "",
         arrays=conducted.state.arrays if recipe.share == "all" else None,
     )
 
