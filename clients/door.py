@@ -11,7 +11,7 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 
 from clients.node import Question
-from fedcredit.errors import PolicyRefused
+from fedcredit.errors import NodeError, PolicyRefused
 from fedcredit.federation.packing import unpack
 from fedcredit.trust.bundle import BundleRefused, check_bundle
 from fedcredit.trust.manifest import Manifest, ManifestFile
@@ -68,6 +68,9 @@ class Door:
             self._seen.execute("INSERT INTO seen VALUES (?, ?)", (key, time.time()))
         except sqlite3.IntegrityError:
             raise ReplayRefused("message", found="one that was answered before", expected="a new one") from None
+        except sqlite3.Error as fault:  # without a note of it, it could be asked twice
+            found, hint = f"no note of the message ({fault})", "is the disk full? fedcredit node check"
+            raise NodeError("seen.sqlite", found=found, expected="a disk that can be written", hint=hint) from None
 
 
 class StudyRefused(PolicyRefused):

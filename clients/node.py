@@ -32,6 +32,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
+    ObjectUnavailableError,
     inflate_object_from_contents,
     pull_objects,
     push_object_contents_from_iterable,
@@ -45,11 +46,13 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
+from clients.pending import Pending
 from fedcredit.errors import FedCreditError, NodeError
 from fedcredit.trust.keys import require_private
 
 log = logging.getLogger(__name__)
 
+UNAUTHORIZED = 401
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
@@ -99,27 +102,40 @@ def connected(address: str, key: Path, *, last_node: int | None = None) -> Itera
     private = _flower_key(key)
     if last_node is not None:
         _sign_off(address, private, last_node)
+    broken: Exception | None = None
     try:
         with http_request_response(address, True, None, (private, private.public_key())) as calls:
-            yield Fleet(*calls)
+            try:
+                yield Fleet(*calls)
+            except Exception as fault:
+                broken = fault
+                raise
     except SystemExit as fault:  # flwr leaves the process where it cannot activate; its own log line says why
-        raise NodeError(
-            f"SuperLink at {address}",
-            found="a refusal to let this node in",
-            expected="an active node",
-            hint="another node with this key is online, or was less than a minute ago; or its key is not registered",
-        ) from fault
+        raise _not_let_in(address) from fault
+    except KeyboardInterrupt as fault:
+        if _is_unauthorized(fault):
+            raise _not_let_in(address) from fault
+        raise
+    if broken is not None:  # flwr logs what breaks the connection, and goes on as if nothing were
+        raise broken
 
 
 def serve(
-    fleet: Fleet, answer: Answer, *, known_bundle: Callable[[str, bytes], None], idle: Callable[[], None]
+    fleet: Fleet,
+    answer: Answer,
+    *,
+    known_bundle: Callable[[str, bytes], None],
+    idle: Callable[[], None],
+    pending: Pending,
 ) -> None:
     """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
 
-    `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it.
+    `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it. `pending`
+    knows the question over which an earlier process died: its answer is a code.
     """
     bundles: dict[int, str | FedCreditError] = {}
     wait = FIRST_POLL_SECONDS
+    _own_up(fleet, pending)
     while True:
         found = _receive(fleet)
         if found is None:
@@ -129,10 +145,8 @@ def serve(
             continue
         wait = FIRST_POLL_SECONDS
         envelope, tree = found
-        try:
+        with pending.noted(pack(envelope)), _dropped(envelope):
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
-        except RunNotRunningException:
-            log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
 
 
 def pack(message: Message) -> bytes:
@@ -157,6 +171,33 @@ def _receive(fleet: Fleet) -> Any:
         log.warning("the gateway refuses this node")
         time.sleep(LONGEST_POLL_SECONDS)
         return None
+    except HTTPError as fault:
+        log.warning("the mailbox cannot be read: %s", fault)
+        time.sleep(LONGEST_POLL_SECONDS)
+        return None
+
+
+@contextmanager
+def _dropped(envelope: Message) -> Iterator[None]:
+    """A question whose answer nobody takes any more is dropped: the node goes on with the next."""
+    try:
+        yield
+    except RunNotRunningException:
+        log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
+    except (HTTPError, ObjectUnavailableError, ObjectPullError) as fault:
+        log.warning("a question of run %s is dropped: %s", envelope.metadata.run_id, fault)
+
+
+def _own_up(fleet: Fleet, pending: Pending) -> None:
+    """Answer with a code what an earlier process of this node was asked, and died over."""
+    left = pending.left()
+    if left is None:
+        return
+    envelope = unpack(left)
+    log.warning("the node died over a question of run %s: it is answered with a code", envelope.metadata.run_id)
+    be_task(run=envelope.metadata.run_id, node=fleet.node)
+    with _dropped(envelope):
+        _push(fleet, Message(Error(CLIENT_APP_RAISED, NodeError.code), reply_to=envelope), seconds=0.0)
 
 
 def _answer_one(
@@ -172,11 +213,10 @@ def _answer_one(
     try:
         if run not in bundles:
             bundles[run] = _bundle_of(fleet, run, known_bundle)
-        message = _pull(fleet, envelope, tree)
         bundle = bundles[run]
         if isinstance(bundle, FedCreditError):
-            raise bundle
-        reply = answer(Question(bundle, message))
+            raise bundle.with_traceback(None)  # else each time would keep its message alive in the traceback
+        reply = answer(Question(bundle, _pull(fleet, envelope, tree)))
     except FedCreditError as fault:
         log.warning("%s refused: %s", envelope.metadata.message_type, fault)
         reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)
@@ -243,6 +283,26 @@ def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise NodeError(path.name, found="another kind of key", expected="an ECDSA key, as flower-supernode takes it")
     return key
+
+
+def _not_let_in(address: str) -> NodeError:
+    return NodeError(
+        f"SuperLink at {address}",
+        found="a refusal to let this node in",
+        expected="an active node",
+        hint="another node with this key is online, or was less than a minute ago; or this machine's clock is off by "
+        "five minutes; or its key is not registered: fedcredit node check",
+    )
+
+
+def _is_unauthorized(fault: BaseException) -> bool:
+    """Whether it was a 401 that interrupted the process: flwr sends itself a signal then."""
+    at: BaseException | None = fault
+    while at is not None:
+        if isinstance(at, HTTPStatusError) and at.response.status_code == UNAUTHORIZED:
+            return True
+        at = at.__context__
+    return False
 
 
 def _sign_off(address: str, key: ec.EllipticCurvePrivateKey, node: int) -> None:

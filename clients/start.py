@@ -27,6 +27,7 @@ from clients.door import Door
 from clients.facts import read_facts
 from clients.home import NodeHome
 from clients.node import Question, connected, serve
+from clients.pending import Pending
 from clients.tunnel import node_tunnel
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
@@ -72,7 +73,7 @@ def _answer_all(
 ) -> None:
     session = home.run / "session.json"
     with _signed_off(session), connected(address, home.flower, last_node=_last_node(session)) as fleet:
-        session.write_text(json.dumps({"node": fleet.node, "machine": _machine()}))
+        session.write_text(json.dumps({"node": fleet.node, "place": _place(session)}))
         status.write("online", node=fleet.node)
         log.info("online as node %s", fleet.node)
 
@@ -89,14 +90,19 @@ def _answer_all(
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            refresh.if_unknown(sha256)
-            door.known_bundle(sha256, content)
+            try:
+                refresh.if_unknown(sha256)
+                door.known_bundle(sha256, content)
+            except FedCreditError as fault:
+                status.refused(fault.code)
+                raise
 
         def idle() -> None:
             refresh.if_due()
             status.note_manifest(refresh.version)
 
-        serve(fleet, answer, known_bundle=known_bundle, idle=idle)
+        pending = Pending(home.state / "question.pb")
+        serve(fleet, answer, known_bundle=known_bundle, idle=idle, pending=pending)
 
 
 @contextmanager
@@ -191,8 +197,11 @@ class _Status:
             **self._facts,
         }
         draft = self._path.with_suffix(".draft")
-        draft.write_text(json.dumps(said))
-        draft.replace(self._path)
+        try:
+            draft.write_text(json.dumps(said))
+            draft.replace(self._path)
+        except OSError as fault:  # a full disk: the node goes on, and says so to whoever asks
+            log.warning("no status: %s", fault)
 
 
 @contextmanager
@@ -221,11 +230,11 @@ def _last_node(session: Path) -> int | None:
     """The id under which this folder's node was active on this machine, where it did not sign off."""
     try:
         said = json.loads(session.read_text())
-        return int(said["node"]) if said["machine"] == _machine() else None
+        return int(said["node"]) if said["place"] == _place(session) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _machine() -> str:
-    """This machine, so that a copied folder does not sign off the node that it was copied from."""
-    return f"{platform.node()}-{uuid.getnode():x}"
+def _place(session: Path) -> str:
+    """This folder on this machine, so that a copied folder does not sign off the node that it was copied from."""
+    return f"{platform.node()}-{uuid.getnode():x}:{session.resolve()}"

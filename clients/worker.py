@@ -13,6 +13,8 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import time
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
@@ -22,6 +24,7 @@ from clients.node import be_task, pack, unpack
 log = logging.getLogger(__name__)
 
 HEAD = struct.Struct(">Q")
+LOOK_SECONDS = 0.2
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
@@ -54,6 +57,7 @@ def _read(pipe: socket.socket, size: int) -> bytes | None:
 def main() -> None:
     """Answer one message after the other until the node closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which closes the pipe
+    _live_no_longer_than(os.getppid())
     pipe = socket.socket(fileno=int(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     facts: dict[str, Any] = json.loads(read_frame(pipe) or b"{}")
@@ -78,6 +82,17 @@ def _reply(message: Message, context: Context) -> Message:
     except Exception:
         log.exception("a message that the ClientApp does not take")
         return refusal(record_fault("internal", message, context, is_refusal=False), message)
+
+
+def _live_no_longer_than(node: int) -> None:
+    """End with the node, even in a long training step: the next node starts a worker of its own on the same ledger."""
+
+    def watch() -> None:
+        while os.getppid() == node:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _warm_up() -> None:

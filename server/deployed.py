@@ -27,6 +27,7 @@ from fedcredit.federation.cohort import Register
 from fedcredit.federation.grid import DeployedGrid
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from server.app import Conducted, Order, conduct
+from server.coordinators import CUT, at_work, notes_in, write_whole
 from server.orders import DeployedOrder
 from server.superlink import key_bytes, key_text
 from server.superlink_files import CONSORTIUM
@@ -43,7 +44,8 @@ def main(grid: Grid, context: Context) -> None:
     home = Path(os.environ[CONSORTIUM])
     folder = home / "studies" / order.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    note = at_work(notes_in(home), flower_run=context.run_id, status=folder / STATUS)
+    with _alone(folder), note:
         story = _Story(folder, order, flower_run=context.run_id)
         try:
             manifest = ManifestFile(home / "manifest.json").read(now=datetime.now(UTC))
@@ -57,7 +59,10 @@ def main(grid: Grid, context: Context) -> None:
         except FedCreditError as fault:
             story.write("failed", code=fault.code, fault=str(fault))
             raise
-        story.write("succeeded")
+        except BaseException:  # the run was stopped, or the platform around it
+            story.write(CUT)
+            raise
+        story.write("succeeded", round=conducted.state.round)
 
 
 def _register(manifest: Manifest) -> Register:
@@ -74,7 +79,7 @@ def _keep(folder: Path, conducted: Conducted, order: DeployedOrder) -> None:
     """The final model in a checkpoint's form, then what vouches for it."""
     checkpoint.save(folder / FINAL, conducted.state, task_sha256=order.as_config()["order-sha256"])
     facts = {"members": [asdict(member) for member in conducted.members], "epsilon": conducted.epsilon}
-    _write(folder / RESULT, facts)
+    write_whole(folder / RESULT, facts)
 
 
 @contextmanager
@@ -107,20 +112,11 @@ class _Story:
         self._facts |= {"quarantined": {code: codes.count(code) for code in codes}, "missing": len(record.missing)}
         self.write("running")
 
-    def write(self, state: str, **more: str) -> None:
+    def write(self, state: str, **more: str | int) -> None:
         """Say how it stands."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         said = {"state": state, "updated": now, "pid": os.getpid(), **self._facts, **more}
-        _write(self._folder / STATUS, said)
+        write_whole(self._folder / STATUS, said)
         with (self._folder / "log.txt").open("a", encoding="utf-8") as log:
             shown = {key: value for key, value in said.items() if key not in ("updated", "pid", "unit")}
             log.write(f"{now} {json.dumps(shown, ensure_ascii=False)}\n")
-
-
-def _write(path: Path, facts: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(facts, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from fedcredit.errors import FederationError
 
 log = logging.getLogger(__name__)
 
+PIDS = "pids.json"
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 # A process that dies at once is started again after a while that doubles; one that lived a minute begins afresh.
@@ -32,6 +35,7 @@ class Kept:
         self._wait: dict[str, float] = dict.fromkeys(commands, FIRST_WAIT_SECONDS)
         self._due: dict[str, float] = dict.fromkeys(commands, 0.0)
         self.restarts: dict[str, int] = dict.fromkeys(commands, -1)
+        self._end_left_over()
 
     def look(self) -> None:
         """Start what is not running and is due; note it in pids.json."""
@@ -48,9 +52,9 @@ class Kept:
                 self._start(name)
                 changed = True
         if changed:
-            draft = self._folder / ".pids.json"
+            draft = self._folder / f".{PIDS}"
             draft.write_text(json.dumps({name: process.pid for name, process in self._running.items()}))
-            draft.replace(self._folder / "pids.json")
+            draft.replace(self._folder / PIDS)
 
     def stop(self) -> None:
         """End them all, last started first."""
@@ -63,7 +67,25 @@ class Kept:
                 process.kill()
                 process.wait()
         self._running.clear()
-        (self._folder / "pids.json").unlink(missing_ok=True)
+        (self._folder / PIDS).unlink(missing_ok=True)
+
+    def _end_left_over(self) -> None:
+        """End what an earlier keeper, which was killed, has left running: it would hold the port and the database."""
+        try:
+            pids: dict[str, int] = json.loads((self._folder / PIDS).read_text())
+        except (OSError, ValueError):
+            return
+        for name, command in self._commands.items():
+            pid = pids.get(name)
+            for sign in (signal.SIGTERM, signal.SIGKILL):
+                give_up = time.monotonic() + STOP_SECONDS
+                if pid is None or not _runs(pid, command):
+                    break
+                log.warning("%s was left running as %s: it is ended", name, pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+                while _runs(pid, command) and time.monotonic() < give_up:
+                    time.sleep(0.05)
 
     def _start(self, name: str) -> None:
         with (self._folder / f"{name}.log").open("ab") as out:
@@ -77,6 +99,15 @@ class Kept:
             )
         self._began[name] = time.monotonic()
         self.restarts[name] += 1
+
+
+def _runs(pid: int, command: list[str]) -> bool:
+    """Whether the process runs this command: its number alone may be another program's by now."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return False
+    return words[-len(command) :] == command  # before a script's own name stands its interpreter's
 
 
 def keep(

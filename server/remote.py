@@ -27,6 +27,7 @@ from fedcredit.trust.manifest import Manifest
 from server.app import Conducted
 from server.bundle import bundle
 from server.consortium.operator import Profile
+from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
 from server.orders import DeployedOrder
 from server.superlink import Control, control
@@ -185,11 +186,19 @@ class _Desk:
                 found = fault_text.partition("\n")[0][:500]
                 hint = fault_text.partition("hint: ")[2][:300]
                 raise FederationError(where, found=found, expected="a finished run", hint=hint)
-            if state is None or state.is_over:
+            if state is None or state.is_over or (is_ours and status.get("state") == CUT):
                 if state is not None and state.sub_status == "stopped":
                     raise FederationError("run", found="one that was stopped", expected="a finished one")
+                self._stop(run)
                 return False
             time.sleep(LOOK_SECONDS)
+
+    def _stop(self, run: int) -> None:
+        """Let nodes drop the questions of a run whose coordinator is gone; the SuperLink would learn of it later."""
+        try:
+            self._superlink.stop(run)
+        except FederationError as fault:  # it is over already, or the platform is away
+            log.info("%s", fault)
 
     def _tell(self, status: dict[str, Any]) -> None:
         number = int(status.get("round", 0))

@@ -13,6 +13,7 @@ from fedcredit.errors import ConfigError, FedCreditError, FederationError, NodeE
 from fedcredit.trust.manifest import Manifest
 from server.consortium.authorities import serving
 from server.consortium.home import Consortium
+from server.coordinators import mark_cut, notes_in
 from server.gateway_process import GatewayProcess, prepare_gateway
 from server.kept import Kept, keep, wait_for_port
 from server.superlink import control, key_bytes, key_text
@@ -41,22 +42,26 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
     wanted = {name: command for name, command in commands.items() if only in (None, name)}
     with _alone(run, only or "platform"):
         kept = Kept(wanted, folder=run, environment=files.environment())
-        watch = _Watch(consortium, files, gateway=only in (None, "gateway"), superlink=only in (None, "superlink"))
+        watch = _Watch(consortium, files, only=only)
         keep(kept, on_look=watch.look, on_stop=watch.stop)
 
 
 class _Watch:
     """What happens beside the processes: the gateway follows the manifest, and so do the SuperLink's nodes."""
 
-    def __init__(self, consortium: Consortium, files: SuperLinkFiles, *, gateway: bool, superlink: bool) -> None:
+    def __init__(self, consortium: Consortium, files: SuperLinkFiles, *, only: str | None) -> None:
         self._consortium, self._files = consortium, files
-        self._gateway = GatewayProcess(consortium) if gateway else None
-        self._knows_nodes = superlink
+        self._gateway = GatewayProcess(consortium) if only in (None, "gateway") else None
+        self._knows_nodes = only in (None, "superlink")
+        self._has_coordinators = only in (None, "superexec")
         self._registered = 0
 
     def look(self) -> None:
         """Follow the manifest; a fault is logged, and tried again at the next look."""
         try:
+            if self._has_coordinators:
+                for run in mark_cut(notes_in(self._consortium.places.folder)):
+                    log.warning("the coordinator of run %s died", run)
             manifest = self._gateway.look() if self._gateway else self._consortium.current()
             if self._knows_nodes and manifest.version != self._registered:
                 wait_for_port(self._files.address, seconds=0.0)

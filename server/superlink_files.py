@@ -117,9 +117,7 @@ class SuperLinkFiles:
     def environment(self) -> dict[str, str]:
         """The environment of both: quiet, without the operator's own Flower settings, and with the folder's name."""
         for name in TASK_PROGRAMS:
-            does = (
-                f'exec {shlex.quote(sys.executable)} -P -m server.launch "$@"' if name == COORDINATOR else "exit 1"
-            )
+            does = f'exec {shlex.quote(sys.executable)} -P -m server.launch "$@"' if name == COORDINATOR else "exit 1"
             write_whole(self.programs / name, f"#!/bin/sh\n{does}\n".encode(), mode=0o700)
         path = f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         own = {"FLWR_HOME": str(self.folder / "flwr"), CONSORTIUM: str(self.home), "PATH": path}

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,12 +34,12 @@ class Running:
         home = self.founded.consortium.places.folder
         self._start("platform", ["consortium", "start", "--home", str(home)], log=home / "platform.log")
 
-    def start_node(self, name: str) -> None:
-        """Start one institution's node."""
+    def start_node(self, name: str, *, before: Sequence[str] = ()) -> None:
+        """Start one institution's node; `before` stands before its command, such as another network to run in."""
         home = self.founded.nodes[name]
         home.run.mkdir(mode=0o700, exist_ok=True)
         words = ["node", "start", "--home", str(home.folder), "--foreground"]
-        self._start(name, words, log=home.run / "node.log")
+        self._start(name, words, log=home.run / "node.log", before=before)
 
     def wait_online(self, names: list[str] | None = None, *, seconds: float = ONLINE_SECONDS) -> None:
         """Return once these nodes are online.
@@ -92,10 +92,10 @@ class Running:
             if name in self.processes:
                 self.stop(name)
 
-    def _start(self, name: str, words: list[str], *, log: Path) -> None:
+    def _start(self, name: str, words: list[str], *, log: Path, before: Sequence[str] = ()) -> None:
         with log.open("ab") as out:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "fedcredit", *words],
+                [*before, sys.executable, "-m", "fedcredit", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

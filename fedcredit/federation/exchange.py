@@ -30,7 +30,9 @@ class Exchange:
         while waiting:
             for reply in self._grid.pull_messages(list(waiting)):
                 # Not src_node_id: an error for a dead node comes from the SuperLink.
-                replies[self.names[waiting.pop(reply.metadata.reply_to_message_id)]] = reply
+                node = waiting.pop(reply.metadata.reply_to_message_id, None)
+                if node is not None:  # a second reply to one message counts for nothing
+                    replies[self.names[node]] = reply
             if not waiting or time.monotonic() > give_up:
                 break
             time.sleep(self._poll)

@@ -1,0 +1,140 @@
+"""Coordinator, SuperLink, gateway or the whole platform die: the study goes on at the next round, to the same bits."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedcredit.federation.checkpoint import RoundRecord
+from server.app import Conducted, Order
+from server.orders import DeployedOrder
+from tests.consortium.breaking import kill, mended, status_of, story_of, tunnel_pid, until, verify_every_node
+from tests.consortium.test_rounds import in_process
+from tests.consortium.world import NAMES, World
+
+pytestmark = pytest.mark.slow
+RECOVERY_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def whole(world: World) -> Iterator[None]:
+    """Whatever a test breaks here is mended at its end."""
+    with mended(world):
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world: World, tmp_path_factory: pytest.TempPathFactory) -> Conducted:
+    """What five plain rounds come to when nothing dies."""
+    order = world.order(rounds=5)
+    return in_process(Order(order.task, order.plan, order.strategy), tmp_path_factory.mktemp("here"))
+
+
+def after_round(number: int, act: Callable[[], object]) -> Callable[[RoundRecord], None]:
+    """Act once, when the operator hears of that round."""
+    done = []
+
+    def on_round(record: RoundRecord) -> None:
+        if record.round >= number and not done:
+            done.append(record.round)
+            act()
+
+    return on_round
+
+
+def require_same(there: Conducted, here: Conducted) -> None:
+    """Five rounds of all four, and the same bits."""
+    assert [record.round for record in there.state.history] == [1, 2, 3, 4, 5]
+    assert all(record.institutions == list(NAMES) for record in there.state.history)
+    for name, values in here.state.arrays.items():
+        np.testing.assert_array_equal(there.state.arrays[name], values)
+
+
+def seconds_cut(world: World, order: DeployedOrder, *, since: datetime) -> float:
+    """From a moment to the first round that another coordinator has done."""
+    story = story_of(world, order)
+    first = story[0][1]["flower_run"]
+    moments = [at for at, said in story if said["flower_run"] != first and said["state"] == "running"]
+    return (datetime.fromisoformat(moments[0]) - since).total_seconds()
+
+
+def test_killed_coordinator_is_followed_by_another_that_ends_with_the_same_bits(
+    world: World, uninterrupted: Conducted
+) -> None:
+    order, at = world.order(rounds=5), []
+
+    def kill_coordinator() -> None:
+        kill(status_of(world, order)["pid"])
+        at.append(datetime.now().astimezone())
+
+    there = world.conduct(order, on_round=after_round(2, kill_coordinator))
+    require_same(there, uninterrupted)
+    seconds = seconds_cut(world, order, since=at[0])
+    print(f"a killed coordinator: the next round was done {seconds:.1f} s later")  # noqa: T201
+    assert seconds <= RECOVERY_SECONDS
+
+
+def test_coordinator_killed_after_its_last_round_still_brings_the_result(
+    world: World, uninterrupted: Conducted
+) -> None:
+    order = world.order(rounds=5)
+
+    def kill_coordinator() -> None:
+        said = until(lambda: status_of(world, order))
+        if said["state"] != "succeeded":
+            kill(said["pid"])
+
+    require_same(world.conduct(order, on_round=after_round(5, kill_coordinator)), uninterrupted)
+
+
+def test_killed_superlink_is_started_again_and_the_run_goes_on(world: World, uninterrupted: Conducted) -> None:
+    order = world.order(rounds=5)
+    there = world.conduct(order, on_round=after_round(2, lambda: kill(world.processes.platform_pids()["superlink"])))
+    require_same(there, uninterrupted)
+
+
+def test_killed_superexec_is_started_again_and_another_coordinator_goes_on(
+    world: World, uninterrupted: Conducted
+) -> None:
+    order = world.order(rounds=5)
+    there = world.conduct(order, on_round=after_round(2, lambda: kill(world.processes.platform_pids()["superexec"])))
+    require_same(there, uninterrupted)
+
+
+@pytest.mark.parametrize("which", ["gateway", "bank-a", "all tunnels"])
+def test_killed_caddy_is_back_by_itself_and_no_round_is_lost(
+    world: World, uninterrupted: Conducted, which: str
+) -> None:
+    folders = {name: home.run / "tunnel" for name, home in world.founded.nodes.items()}
+    folders["gateway"] = world.founded.consortium.places.folder / "run" / "gateway"
+    killed: list[Path] = [folders[which]] if which in folders else [folders[name] for name in NAMES]
+    pids = {folder: tunnel_pid(folder) for folder in killed}
+
+    def kill_them() -> None:
+        for pid in pids.values():
+            kill(pid)
+
+    order = world.order(rounds=5)
+    require_same(world.conduct(order, on_round=after_round(2, kill_them)), uninterrupted)
+    assert all(tunnel_pid(folder) != pid for folder, pid in pids.items())
+
+
+def test_killed_keeper_of_the_platform_is_started_again_over_what_it_left_running(
+    world: World, uninterrupted: Conducted
+) -> None:
+    before = world.processes.platform_pids()
+
+    def kill_keeper() -> None:
+        world.processes.stop("platform", sign=signal.SIGKILL)
+        world.processes.start_platform()
+
+    order = world.order(rounds=5)
+    require_same(world.conduct(order, on_round=after_round(2, kill_keeper)), uninterrupted)
+    after = world.processes.platform_pids()
+    assert set(before.values()).isdisjoint(after.values())
+    verify_every_node(world)
