@@ -18,6 +18,7 @@ from fedcredit.trust.manifest import Manifest, ManifestFile
 
 KEPT_SECONDS = 90 * 86_400.0  # a message lives half a day in Flower; this leaves no room for a mistake
 CONFIG = "config"
+MAX_TASK_LETTERS = 64 * 1024  # as in federation/messages.py, which takes torch; parsed, JSON takes many times as much
 
 
 class ReplayRefused(PolicyRefused):
@@ -83,7 +84,7 @@ def _study_of(question: Question) -> str:
     config = unpack(question.message.content).get(CONFIG)
     text = config.get("task") if isinstance(config, ConfigRecord) else None
     try:
-        raw = json.loads(text) if isinstance(text, str) else None
+        raw = json.loads(text) if isinstance(text, str) and len(text) <= MAX_TASK_LETTERS else None
     except (ValueError, RecursionError):
         raw = None
     study = raw.get("study") if isinstance(raw, dict) else None

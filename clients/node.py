@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
+    get_object_id,
     get_object_tree,
     iterate_object_tree,
     no_object_id_recompute,
@@ -42,6 +44,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
 from clients.pending import Pending
@@ -54,10 +57,14 @@ UNAUTHORIZED = 401
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
+# What flwr raises, and protobuf below it, where bytes are no objects of a message.
+NO_OBJECTS = (ObjectPullError, DecodeError, LookupError, TypeError, ValueError, RecursionError)
 # Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
-# An empty mailbox is looked into again after a while that grows with how long it has been empty.
-FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.1, 1.4, 1.0
+# A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
+# a while that grows with how long it has been empty.
+FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.05, 1.5, 1.0
+EARLIEST_LOOK, GAPS = 0.7, 3
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,8 @@ def serve(
     knows the question over which an earlier process died: its answer is a code.
     """
     bundles: dict[int, str | FedCreditError] = {}
-    wait = FIRST_POLL_SECONDS
+    gaps = deque([0.0], maxlen=GAPS)
+    wait, answered = FIRST_POLL_SECONDS, time.monotonic()
     _own_up(fleet, pending)
     while True:
         found = _receive(fleet)
@@ -139,10 +147,12 @@ def serve(
             time.sleep(wait)
             wait = min(wait * POLL_GROWTH, LONGEST_POLL_SECONDS)
             continue
-        wait = FIRST_POLL_SECONDS
+        gaps.append(time.monotonic() - answered)
         envelope, tree = found
         with pending.noted(pack(envelope)), _dropped(envelope):
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
+        wait, answered = FIRST_POLL_SECONDS, time.monotonic()
+        time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
 
 def pack(message: Message) -> bytes:
@@ -209,11 +219,10 @@ def _answer_one(
     try:
         if run not in bundles:
             bundles[run] = _bundle_of(fleet, run, known_bundle)
-        message = _pull(fleet, envelope, tree)
         bundle = bundles[run]
         if isinstance(bundle, FedCreditError):
-            raise bundle
-        reply = answer(Question(bundle, message))
+            raise bundle.with_traceback(None)  # else each time would keep its message alive in the traceback
+        reply = answer(Question(bundle, _pull(fleet, envelope, tree)))
     except FedCreditError as fault:
         log.warning("%s refused: %s", envelope.metadata.message_type, fault)
         reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)
@@ -243,13 +252,22 @@ def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
         left -= len(content)
         if left < 0:
             raise NodeError("question", found="a larger one", expected=f"at most {MAX_QUESTION_BYTES} bytes")
+        # Its name is its hash: so a message that comes again under another name is another message.
+        if get_object_id(content) != object_id:
+            raise NodeError("question", found="a piece that is not what its name says", expected="the hash of it")
         return content
 
-    contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
-    fleet.confirm(run, key)
-    message = inflate_object_from_contents(key, contents)
-    if not isinstance(message, Message):
-        raise NodeError("question", found=type(message).__name__, expected="a message")
+    try:
+        contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
+        fleet.confirm(run, key)
+        message = inflate_object_from_contents(key, contents)
+    except NO_OBJECTS as fault:
+        raise NodeError("question", found=f"no message ({type(fault).__name__})", expected="one") from None
+    if not isinstance(message, Message) or not message.has_content():
+        raise NodeError("question", found=f"a {type(message).__name__} without content", expected="a message")
+    about = message.metadata
+    if (about.run_id, about.dst_node_id) != (run, fleet.node):
+        raise NodeError("question", found="one of another run or node", expected="one of this run, for this node")
     message.metadata.__dict__["_message_id"] = key
     return message
 

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 from flwr.app import Message
 
+from clients.audit_log import AuditLog
 from clients.door import Door
 from clients.facts import read_facts
 from clients.home import NodeHome
@@ -31,7 +32,7 @@ from clients.pending import Pending
 from clients.tunnel import node_tunnel
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
-from fedcredit.trust.keys import PublicIdentity
+from fedcredit.trust.keys import Identity, PublicIdentity
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import write_roster
 
@@ -72,6 +73,7 @@ def _answer_all(
     home: NodeHome, door: Door, worker: Worker, status: _Status, refresh: _Refresh, *, address: str
 ) -> None:
     session = home.run / "session.json"  # kept: who is killed, or ends while the platform is away, cannot sign off
+    kept = AuditLog(home.audit_log, Identity.load(home.identity))  # what the worker never saw is on record too
     with connected(address, home.flower, last_node=_last_node(session)) as fleet:
         session.write_text(json.dumps({"node": fleet.node, "place": _place(session)}))
         status.write("online", node=fleet.node)
@@ -85,13 +87,18 @@ def _answer_all(
                 reply = worker.ask(question.message)
             except FedCreditError as fault:
                 status.refused(fault.code)
+                kept.append("refused", {"type": question.message.metadata.message_type[:40], "code": fault.code})
                 raise
             status.answered(reply, seconds=time.monotonic() - began)
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            refresh.if_unknown(sha256)
-            door.known_bundle(sha256, content)
+            try:
+                refresh.if_unknown(sha256)
+                door.known_bundle(sha256, content)
+            except FedCreditError as fault:
+                status.refused(fault.code)
+                raise
 
         def idle() -> None:
             refresh.if_due()

@@ -17,9 +17,11 @@ import threading
 import time
 from typing import Any
 
-from flwr.app import Context, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from clients.node import be_task, pack, unpack
+
+log = logging.getLogger(__name__)
 
 HEAD = struct.Struct(">Q")
 LOOK_SECONDS = 0.2
@@ -59,8 +61,6 @@ def main() -> None:
     pipe = socket.socket(fileno=int(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     facts: dict[str, Any] = json.loads(read_frame(pipe) or b"{}")
-    from clients.app import app
-
     _warm_up()
     write_frame(pipe, b"ready")
     while (frame := read_frame(pipe)) is not None:
@@ -68,7 +68,20 @@ def main() -> None:
         run, node = message.metadata.run_id, message.metadata.dst_node_id
         be_task(run=run, node=node)
         context = Context(run, node, node_config=facts, state=RecordDict(), run_config={})
-        write_frame(pipe, pack(app(message, context)))
+        write_frame(pipe, pack(_reply(message, context)))
+
+
+def _reply(message: Message, context: Context) -> Message:
+    """The ClientApp's reply. It answers its own faults by a code; what it has no handler for is answered here."""
+    from clients.app import app
+    from clients.consent import record_fault
+    from clients.egress import refusal
+
+    try:
+        return app(message, context)
+    except Exception:
+        log.exception("a message that the ClientApp does not take")
+        return refusal(record_fault("internal", message, context, is_refusal=False), message)
 
 
 def _live_no_longer_than(node: int) -> None:
@@ -85,6 +98,8 @@ def _live_no_longer_than(node: int) -> None:
 def _warm_up() -> None:
     """One step of a tiny model: torch imports much of itself when it first trains, which takes a second or two."""
     import torch
+
+    import clients.app  # noqa: F401 - with all that it needs
 
     torch.set_num_threads(1)
     layer = torch.nn.Linear(2, 1)

@@ -42,10 +42,12 @@ def init(
     """Make a consortium: its X.509 authority, its officers' keys, and the first manifest, signed by the keys here."""
     from server.consortium.home import Consortium
     from server.consortium.settings import Settings, default_folder
+    from server.running import prepare_servers
 
     settings = Settings(name, gateway, require_pq=require_pq, manifest_days=manifest_days)
     who = [word for word in officers.split(",") if word.strip()]
     made, outcome = Consortium.create(home or default_folder(), settings, by=who, threshold=threshold, now=now())
+    prepare_servers(made)  # while the authority's key is here
     typer.echo(f"{made.places.officers}: hand each key to its officer, and take it away from here", err=True)
     shown(made, outcome, as_json=as_json, more={"home": str(made.places.folder)})
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.link.authority import Authority, new_key_and_csr
 from fedcredit.link.running import free_port
+from fedcredit.trust.files import write_whole
 
 CONSORTIUM = "FEDCREDIT_CONSORTIUM"  # tells the coordinator, which SuperExec starts, whose folder to work in
 SECRET_BYTES = 32
 SERVER_DAYS = 3650  # on loopback, of the consortium's own authority
+COORDINATOR = "flwr-serverapp"  # what SuperExec starts for a run, found by its name
+TASK_PROGRAMS = (COORDINATOR, "flwr-agentapp", "flwr-clientapp", "flwr-connector", "flwr-model", "flwr-simulation")
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -105,9 +109,19 @@ class SuperLinkFiles:
             *("--superexec-auth-secret-file", str(self.secret)),
         ]
 
+    @property
+    def programs(self) -> Path:
+        """Where SuperExec looks for the programs that it starts: the coordinator's, and none for other tasks."""
+        return self.home / "run" / "programs"
+
     def environment(self) -> dict[str, str]:
         """The environment of both: quiet, without the operator's own Flower settings, and with the folder's name."""
-        return {**os.environ, **QUIET, "FLWR_HOME": str(self.folder / "flwr"), CONSORTIUM: str(self.home)}
+        for name in TASK_PROGRAMS:
+            does = f'exec {shlex.quote(sys.executable)} -P -m server.launch "$@"' if name == COORDINATOR else "exit 1"
+            write_whole(self.programs / name, f"#!/bin/sh\n{does}\n".encode(), mode=0o700)
+        path = f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        own = {"FLWR_HOME": str(self.folder / "flwr"), CONSORTIUM: str(self.home), "PATH": path}
+        return {**os.environ, **QUIET, **own}
 
 
 def _program(name: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,24 +116,14 @@ class ManifestFile:
             SealBroken: it is no signed manifest, or too few of the officers that are known here have signed it.
             ManifestRefused: a lower version, the same version with other content, expired, or none was pinned yet.
         """
-        manifest = open_manifest(data, now=now)
         with self._locked():
-            known = self._known()
-            if known is None:
-                raise ManifestRefused(
-                    self.path.name,
-                    found="none that was pinned",
-                    expected="one whose fingerprint was compared",
-                    hint="join first: fedcredit node join FILE --fingerprint ...",
-                )
-            _check_not_older(manifest, data, known)
-            _check_heirs(manifest, data, known)
-            self._keep(manifest, data)
-        return manifest
+            return self._accept(data, now=now)
 
     def read(self, *, now: datetime) -> Manifest:
         """The manifest that is kept, verified again. Raises as `accept`, and ManifestRefused if there is no file."""
-        return self.accept(self.data(), now=now)
+        self.data()  # where there is none, no folder is made for the lock
+        with self._locked():  # of two files, which belong together only while nobody writes them
+            return self._accept(self.data(), now=now)
 
     def data(self) -> bytes:
         """The kept file's bytes, not verified. Raises ManifestRefused if there is none, or it is too large."""
@@ -148,6 +139,20 @@ class ManifestFile:
         """The highest version that was ever taken here; 0 before the first."""
         known = self._known()
         return known.version if known else 0
+
+    def _accept(self, data: bytes, *, now: datetime) -> Manifest:
+        manifest, known = open_manifest(data, now=now), self._known()
+        if known is None:
+            raise ManifestRefused(
+                self.path.name,
+                found="none that was pinned",
+                expected="one whose fingerprint was compared",
+                hint="join first: fedcredit node join FILE --fingerprint ...",
+            )
+        _check_not_older(manifest, data, known)
+        _check_heirs(manifest, data, known)
+        self._keep(manifest, data)
+        return manifest
 
     def _keep(self, manifest: Manifest, data: bytes) -> None:
         # The manifest first: were it the other way round, a crash in between would leave an older one than was seen.
@@ -185,9 +190,13 @@ class ManifestFile:
     def _locked(self) -> Iterator[None]:
         """One at a time, so that of two that come together the newer one stays."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.path.with_name(f".{self.path.stem}.lock").open("w") as lock:
+        # Not for writing: who only reads may have the folder on a disk that is read-only.
+        lock = os.open(self.path.with_name(f".{self.path.stem}.lock"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
 
 @dataclass(frozen=True)

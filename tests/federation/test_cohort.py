@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from clients.app import app
 from fedcredit.data.windows import save
 from fedcredit.errors import FederationError
-from fedcredit.federation.cohort import Member, gather
+from fedcredit.federation.cohort import Member, Register, gather
 from fedcredit.federation.grid import InProcessGrid
 from tests.conftest import Nodes, make_windows
 from tests.federation.conftest import make_task
@@ -128,3 +129,72 @@ def test_institutions_whose_schemas_differ_are_refused(nodes: MakeNodes, tmp_pat
 def test_a_name_of_a_million_letters_is_cut(nodes: MakeNodes) -> None:
     grid = grid_of(nodes(3), {"bank-1": answering(institution="x" * 1_000_000)}, kind="query.describe")
     assert max(len(member.institution) for member in gathered(grid)) == 200
+
+
+# A register of whose node each key is.
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a SuperLink says of a node."""
+
+    node_id: int
+    public_key: bytes
+
+
+class Keyed(InProcessGrid):
+    """A grid that knows its nodes' keys, as a SuperLink's does."""
+
+    keys: Mapping[int, bytes]
+    asked: list[int]
+
+    def get_nodes(self) -> list[Info]:
+        return [Info(node, key) for node, key in self.keys.items()]
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        sent = list(messages)
+        self.asked += [message.metadata.dst_node_id for message in sent]
+        return super().push_messages(sent)
+
+
+def keyed(banks: Nodes, keys: Mapping[int, bytes]) -> Keyed:
+    grid = Keyed(app, banks.configs)
+    grid.keys, grid.asked = keys, []
+    return grid
+
+
+REGISTER = Register(
+    {base64.b64encode(key).decode(): name for key, name in ((b"k0", "bank-0"), (b"k1", "bank-1"), (b"k2", "bank-2"))},
+    settle_seconds=0.01,
+)
+
+
+def registered(grid: InProcessGrid, *, quorum: int) -> list[str]:
+    found = gather(grid, make_task(), quorum=quorum, wait_seconds=0.05, poll_seconds=0.001, register=REGISTER)
+    return [member.institution for member in found]
+
+
+def test_institutions_are_heard_under_the_names_of_their_keys(nodes: MakeNodes) -> None:
+    assert registered(keyed(nodes(3), {1: b"k0", 2: b"k1", 3: b"k2"}), quorum=3) == ["bank-0", "bank-1", "bank-2"]
+
+
+def test_a_node_that_says_another_institutions_name_is_not_heard(
+    nodes: MakeNodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    liar = keyed(nodes(3), {1: b"k0", 2: b"k2", 3: b"k1"})
+    assert registered(liar, quorum=1) == ["bank-0"]
+    assert caplog.text.count("another-name") == 2
+    with pytest.raises(FederationError, match="another-name"):
+        registered(liar, quorum=2)
+
+
+def test_a_node_with_the_name_of_one_that_is_away_is_not_heard(nodes: MakeNodes) -> None:
+    banks = nodes(3)
+    banks.configs[2]["institution"] = "bank-1"
+    assert registered(keyed(banks, {1: b"k0", 3: b"k2"}), quorum=1) == ["bank-0"]
+
+
+def test_a_node_whose_key_nobody_registered_is_not_asked(nodes: MakeNodes) -> None:
+    grid = keyed(nodes(3), {1: b"k0", 2: b"k1", 3: b"nobody's"})
+    assert registered(grid, quorum=2) == ["bank-0", "bank-1"]
+    assert grid.asked == [1, 2]

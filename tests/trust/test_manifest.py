@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -272,3 +276,41 @@ def test_one_officer_under_two_names_is_refused() -> None:
 def test_study_schema_that_is_empty_too_large_or_leads_elsewhere_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="schema"):
         StudyRule("s", "credit-risk", ("b" * 64,), schema, NOW)
+
+
+def test_manifest_that_is_published_while_another_process_reads_is_what_that_process_reads(
+    kept: ManifestFile, tmp_path: Path
+) -> None:
+    """Else a reader that began before would take the newer one for a rollback, or write the older one over it."""
+    newer = ManifestFile(tmp_path / "elsewhere" / "manifest.json")
+    newer.pin(kept.data(), fingerprint=manifest().root_fingerprint, now=NOW)
+    newer.accept(sealed(6), now=NOW)
+    with ThreadPoolExecutor(1) as other:
+        with kept._locked():  # as who publishes holds it
+            reading = other.submit(kept.read, now=NOW)
+            time.sleep(0.3)
+            kept.path.write_bytes(newer.path.read_bytes())
+            kept.highest.write_bytes(newer.highest.read_bytes())
+        assert reading.result(timeout=30).version == 6
+    assert kept.data() == newer.data()
+
+
+READ_ONLY = """\
+import subprocess, sys
+from pathlib import Path
+from fedcredit.trust.manifest import ManifestFile
+from tests.trust.consortium import NOW
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "--bind", folder, folder], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+print(ManifestFile(folder / "manifest.json").read(now=NOW).version)
+"""
+
+
+def test_manifest_is_read_where_the_disk_is_read_only(kept: ManifestFile) -> None:
+    """As the platform's containers have it."""
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespaces here")
+    command = [*own_mounts, sys.executable, "-c", READ_ONLY, str(kept.path.parent)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "5\n"

@@ -1,0 +1,202 @@
+"""A SuperLink that lies to a node: pieces that are no message, are too large, or are not what their names say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents
+
+from clients import node as module
+from clients.node import MAX_OBJECTS, Fleet, Question, be_task, serve
+from clients.pending import Pending
+from fedcredit.federation.messages import TRAIN
+from fedcredit.trust.bundle import BundleRefused
+
+NODE, RUN = 7, 1
+
+
+class Done(Exception):
+    """The mailbox is empty."""
+
+
+@dataclass
+class Lying:
+    """A SuperLink with one message in its mailbox; `contents` are its pieces, by the names that the node is told."""
+
+    message: Message
+    tree: ObjectTree
+    contents: dict[str, bytes]
+    replies: list[Message] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+    bundle: str = "b" * 64
+    is_delivered: bool = False
+
+    def fleet(self) -> Fleet:
+        """Its calls, as the node makes them."""
+
+        @dataclass(frozen=True)
+        class Answer:
+            fab_hash: str = self.bundle
+            content: bytes = b""
+
+        return Fleet(
+            NODE,
+            receive=self._receive,
+            send=self._send,
+            get_run=lambda run: Answer(),
+            get_fab=lambda digest, run: Answer(),
+            pull_object=self._pull,
+            push_object=lambda run, session, key, content: self.contents.__setitem__(key, content),
+            confirm=lambda run, key: None,
+        )
+
+    def told(self, *, known_bundle: Callable[[str, bytes], None] = lambda digest, content: None) -> str:
+        """The code that the node answers, or `answered`."""
+
+        def answer(question: Question) -> Message:
+            self.asked.append(question)
+            return Message(RecordDict(), reply_to=question.message)
+
+        def idle() -> None:
+            raise Done
+
+        with TemporaryDirectory() as folder:
+            pending = Pending(Path(folder) / "question.pb")
+            with pytest.raises(Done):
+                serve(self.fleet(), answer, known_bundle=known_bundle, idle=idle, pending=pending)
+        (reply,) = self.replies
+        assert bool(self.asked) is not reply.has_error()
+        return str(reply.error.reason) if reply.has_error() else "answered"
+
+    def _receive(self) -> Any:
+        if self.is_delivered:
+            return None
+        self.is_delivered = True
+        return message_from_proto(message_to_proto(remove_content_from_message(self.message))), self.tree
+
+    def _pull(self, run: int, key: str) -> bytes:
+        if key not in self.contents:
+            raise ObjectPullError(key, "not there")
+        return self.contents[key]
+
+    def _send(self, reply: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
+        self.replies.append(reply)
+        return set(), "session"
+
+
+def honest(content: RecordDict | None = None, *, run: int = RUN, node: int = NODE) -> Lying:
+    """One with a message that is as it should be."""
+    be_task(run=run, node=1)
+    record = content if content is not None else RecordDict({"config": ConfigRecord({"server-round": 1})})
+    message = Message(record, node, TRAIN)
+    message.metadata.__dict__["_message_id"] = message.object_id
+    return of(message)
+
+
+def of(message: Message) -> Lying:
+    """One with this message."""
+    contents = {key: item.deflate() for key, item in get_all_nested_objects(message).items()}
+    return Lying(message, get_object_tree(message), contents)
+
+
+def test_an_honest_message_is_answered() -> None:
+    assert honest().told() == "answered"
+
+
+def test_a_piece_that_is_not_what_its_name_says_is_refused() -> None:
+    there, other = honest(), honest(RecordDict({"config": ConfigRecord({"server-round": 2})}))
+    key = there.message.metadata.message_id
+    there.contents[key] = other.contents[other.message.metadata.message_id]
+    assert there.told() == "node"
+
+
+def test_a_message_under_the_name_of_another_is_refused() -> None:
+    """Else one that was answered could come again as a new one."""
+    there = honest()
+    key, name = there.message.metadata.message_id, hashlib.sha256(b"a new name").hexdigest()
+    there.contents[name] = there.contents.pop(key)
+    there.tree.object_id = name
+    there.message.metadata.__dict__["_message_id"] = name
+    assert there.told() == "node"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"junk", b"Message  5\x00abcde", b"\xff" * 50, b"RecordDict  0\x00", b"Context  0\x00"]
+)
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    there = honest()
+    name = hashlib.sha256(data).hexdigest()
+    there.contents = {name: data}
+    there.tree = ObjectTree(object_id=name)
+    there.message.metadata.__dict__["_message_id"] = name
+    assert there.told() == "node"
+
+
+def test_a_message_with_a_missing_piece_is_refused() -> None:
+    there = honest()
+    key = there.message.metadata.message_id
+    there.contents = {key: there.contents[key]}
+    assert there.told() == "node"
+    again = honest()
+    again.tree = ObjectTree(object_id=again.message.metadata.message_id)
+    assert again.told() == "node"
+
+
+def test_a_message_of_too_many_pieces_is_refused_before_one_is_fetched() -> None:
+    there = honest()
+    there.contents = {}
+    there.tree.children.extend([ObjectTree(object_id=f"{number:064x}") for number in range(MAX_OBJECTS)])
+    assert there.told() == "node"
+
+
+def test_a_message_that_is_too_large_is_not_fetched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_QUESTION_BYTES", 1000)
+    there = honest(RecordDict({"config": ConfigRecord({str(n): "x" * 600 for n in range(2)})}))
+    assert there.told() == "node"
+    assert honest(RecordDict({"config": ConfigRecord({"x": "x" * 600})})).told() == "answered"
+
+
+def test_an_error_in_the_place_of_a_question_is_refused() -> None:
+    be_task(run=RUN, node=NODE)
+    asked = honest().message
+    message = Message(Error(2, "of the server"), reply_to=asked)
+    message.metadata.__dict__.update(_dst_node_id=NODE, _src_node_id=1, _message_type=TRAIN)
+    message.metadata.__dict__["_message_id"] = message.object_id
+    assert of(message).told() == "node"
+
+
+@pytest.mark.parametrize("wrong", [{"run": 2}, {"node": 8}])
+def test_a_message_of_another_run_or_node_is_refused(wrong: dict[str, int]) -> None:
+    there, outer = honest(**wrong), honest()
+    there.message.metadata.__dict__.update(_run_id=RUN, _dst_node_id=NODE)
+    assert (outer.told(), there.told()) == ("answered", "node")
+
+
+def test_of_a_bundle_that_is_refused_no_message_is_fetched() -> None:
+    there = honest()
+    there.contents = {}
+
+    def refuse(digest: str, content: bytes) -> None:
+        raise BundleRefused("bundle", found="another", expected="ours")
+
+    assert there.told(known_bundle=refuse) == "bundle"
+    assert not there.asked
+
+
+def test_what_the_node_sends_is_its_answer_whole() -> None:
+    there = honest()
+    assert there.told() == "answered"
+    (reply,) = there.replies
+    contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
+    assert isinstance(inflate_object_from_contents(reply.metadata.message_id, contents), Message)
