@@ -93,8 +93,12 @@ def _answer_all(
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            refresh.if_unknown(sha256)
-            door.known_bundle(sha256, content)
+            try:
+                refresh.if_unknown(sha256)
+                door.known_bundle(sha256, content)
+            except FedCreditError as fault:
+                status.refused(fault.code)
+                raise
 
         def idle() -> None:
             refresh.if_due()
