@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from flwr.app import Array, ConfigRecord, Context, Message
 
 from clients.allowed import Rules, purpose_of
 from clients.audit_entry import AuditBroken, Event, account_digest
-from clients.audit_log import AuditLog
+from clients.audit_log import AuditLog, opened_log
 from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
 from fedcredit.data.governance.masking import mask_text
@@ -27,7 +26,6 @@ from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
 from fedcredit.federation.masked import EVALUATES
 from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
 from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
-from fedcredit.trust.keys import Identity
 
 log = logging.getLogger(__name__)
 # These may charge a company's budget, so the question is on disk before; else one line has question and answer.
@@ -237,12 +235,7 @@ def _log_of(context: Context) -> AuditLog | None:
     if "identity" not in facts:
         hint = "node_config: identity names the file of the key that signs it"
         raise ConfigError("node_config", found="an audit log, no identity", expected="both", hint=hint)
-    return _opened(str(facts["audit"]), str(facts["identity"]))
-
-
-@lru_cache(maxsize=64)
-def _opened(path: str, identity: str) -> AuditLog:
-    return AuditLog(Path(path), Identity.load(Path(identity)))
+    return opened_log(str(facts["audit"]), str(facts["identity"]))
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ from clients import consent
 from clients.hours import DAYS
 from clients.institution import MASKS_FILE
 from clients.policy_file import set_stopped, sign_policy, signature_path
+from clients.policy_number import Highest
 from clients.verify import verify_node
 from fedcredit.errors import FederationError, TableError
 from fedcredit.federation.grid import InProcessGrid
@@ -244,6 +245,25 @@ def test_a_policy_that_is_not_the_signed_one_refuses_everything(how: str, nodes:
             Path(banks.configs[0]["officer"]).unlink()
     assert [code_of(ask(banks, kind, PRIVATE)) for kind in (DESCRIBE, TRAIN, SPENT)] == ["policy"] * 3
     assert [e.facts["code"] for e in logged(banks) if e.event == "refused"] == ["policy"] * 3
+
+
+def test_a_policy_that_was_signed_elsewhere_is_on_record_once_before_it_is_in_force(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks = govern(nodes(1), tmp_path)
+    path = Path(banks.configs[0]["policy"])
+    Highest(path).path.unlink()  # as on a node that never saw this signing
+    assert [code_of(ask(banks, kind, PRIVATE)) for kind in (DESCRIBE, SPENT)] == ["none"] * 2
+    assert [(e.event, e.facts.get("number")) for e in logged(banks)[1:]] == [
+        ("policy", 1),
+        ("left", None),
+        ("left", None),
+    ]
+    kept = [file.read_bytes() for file in (path, signature_path(path))]
+    write_policy(path, institution="bank-0", stopped=True)
+    for file, data in zip((path, signature_path(path)), kept, strict=True):
+        file.write_bytes(data)
+    assert code_of(train(banks, PRIVATE)) == "policy"
 
 
 def test_a_policy_without_a_pinned_officer_is_none(nodes: MakeNodes, tmp_path: Path) -> None:
