@@ -56,6 +56,6 @@ def test_full_disk_under_privacy_spends_nothing_that_is_not_written(world: World
         give_room(pid)
     assert all("bank-b" not in record.institutions for record in done.state.history)
     verify_every_node(world)
-    again = world.conduct(world.order(private(), rounds=5))
+    again = world.conduct(world.order(private(), rounds=5, deadline_seconds=200.0))
     assert again.state.history[-1].institutions == list(NAMES)
     verify_every_node(world)
