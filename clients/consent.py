@@ -152,7 +152,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
         "arrays": arrays[:MAX_ARRAYS],
         "array_count": len(arrays),
         "bytes": size,
-        **({"evaluates": True} if message.content[CONFIG].get(EVALUATES) else {}),
+        **({"evaluates": True} if _only_evaluates(message) else {}),
         "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
     }
     _append(context, "left", facts)
@@ -203,11 +203,16 @@ def _named(message: Message) -> dict[str, Any]:
     return {**facts, "study": _word(task.study), "run": _word(task.run)}
 
 
+def _only_evaluates(message: Message) -> bool:
+    """Whether a message trains nothing; said of one in the clear, which trains all the same, the word means nothing."""
+    return message.metadata.message_type == MASKED and bool(message.content[CONFIG].get(EVALUATES))
+
+
 def _charge(message: Message, here: Institution, task: Task) -> dict[str, Any] | None:
     """The newest charge of the round, by the number and hash of its entries in the ledger; none if nothing trained."""
     config, terms = message.content[CONFIG], terms_here(here, task)
     number = config.get("server-round", 0)
-    if terms is None or config.get(EVALUATES) or not isinstance(number, int):
+    if terms is None or _only_evaluates(message) or not isinstance(number, int):
         return None
     entries = here.ledger_of(task).charged(here.account_of(task, delta=terms.delta), number=number)
     if not entries:

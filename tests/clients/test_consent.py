@@ -345,6 +345,23 @@ def test_what_could_not_be_recorded_does_not_leave(
     assert code_of(train(banks, PRIVATE)) == "audit"
 
 
+def test_a_word_in_the_config_hides_no_charge_of_a_message_that_trains(nodes: MakeNodes, tmp_path: Path) -> None:
+    """`evaluates` is for masked sums; in the clear a message trains all the same."""
+    banks = govern(nodes(1), tmp_path)
+    assert code_of(ask(banks, TRAIN, PRIVATE, evaluates=1)) == "none"
+    (left,) = (e for e in logged(banks) if e.event == "left")
+    assert "evaluates" not in left.facts
+    assert left.facts["charge"]["entries"]
+    config = banks.configs[0]
+    found = verify_node(
+        ledger=tmp_path / "another.sqlite",  # as if the charge had been lost
+        audit=Path(config["audit"]),
+        masks=tmp_path / "none",
+        public=Identity.load(Path(config["identity"])).public,
+    )
+    assert "a charge that the ledger does not have" in [fault.found for fault in found.faults]
+
+
 # Budgets.
 
 

@@ -22,7 +22,7 @@ from clients.policy import AskRefused
 from clients.policy_file import sign_policy
 from fedcredit.data.windows import save
 from fedcredit.errors import ConfigError
-from fedcredit.federation.messages import DESCRIBE, EVALUATE, SPENT, TRAIN
+from fedcredit.federation.messages import DESCRIBE, EVALUATE, MASKED, SPENT, TRAIN
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.trust.keys import Identity
@@ -306,9 +306,12 @@ def test_an_update_that_left_without_its_charge_or_on_anothers_is_found(worked: 
     entry = Ledger(worked.ledger).entries()[-1]
     log.append("left", {**left, "charge": None})
     log.append("left", {**left, "charge": {"entries": [[entry.seq, entry.hash]]}})
+    log.append("left", {**left, "charge": None, "evaluates": True})
+    log.append("left", {**left, "type": MASKED, "charge": None, "evaluates": True})  # this one trains nothing
     assert [fault.partition(": ")[2] for fault in faults(said)] == [
         "a private update that left without a charge",
         "a charge that had paid for another update",
+        "a private update that left without a charge",
     ]
 
 
