@@ -35,7 +35,7 @@ def in_wheels(folder: Path, names: Sequence[str] = NAMED) -> list[Package]:
     """
     found: dict[str, Package] = {}
     for path in sorted(folder.glob("*.whl")):
-        name, version = (path.name.split("-") + [""])[:2]
+        name, version = [*path.name.split("-"), ""][:2]
         name = name.replace("_", "-").lower()
         if name not in names:
             continue
