@@ -22,8 +22,12 @@ $(STAMP): pyproject.toml
 
 setup: $(STAMP)  ## .venv with the package and all its extras
 
-run: $(STAMP)  ## the quickstart: five banks, an LSTM, epsilon 3, a report
-	$(BIN)/fedcredit study run quickstart
+run: $(STAMP)  ## the quickstart: five banks, an LSTM, epsilon 3, a report; ENGINE=superlink: as a consortium over TLS
+ifeq ($(ENGINE),superlink)
+	$(BIN)/fedcredit consortium demo
+else
+	$(BIN)/fedcredit study run quickstart $(if $(ENGINE),engine=$(ENGINE))
+endif
 
 study: $(STAMP)  ## make study NAME=american_bankruptcy
 	$(BIN)/fedcredit study run $(NAME)

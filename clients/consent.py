@@ -23,7 +23,7 @@ from clients.audit_log import AuditLog
 from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
 from fedcredit.data.governance.masking import mask_text
-from fedcredit.errors import ConfigError, FedCreditError
+from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
 from fedcredit.federation.masked import EVALUATES
 from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
 from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
@@ -44,12 +44,32 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
 
     Raises:
         AskRefused: with the rule as its code.
+        BudgetSpent: the run was planned under a larger lifetime than the policy has now.
         ManifestRefused, SealBroken: there is no manifest that holds.
         AuditBroken: the question could not be put on record.
     """
     said = _decision(message, here, task)
     if message.metadata.message_type in MAY_CHARGE:
+        _check_lifetime(here, task)
         _append(context, "asked", {**_question(message, here, task), **said})
+
+
+def _check_lifetime(here: Institution, task: Task) -> None:
+    """Return if the run's plan is within the lifetime that the policy has now; it may have had a larger one then.
+
+    Raises:
+        BudgetSpent: the officer has lowered it since.
+    """
+    most = here.policy.epsilon.lifetime if here.policy is not None else None
+    if most is None or task.privacy is None:
+        return
+    plans = here.ledger_of(task).planned(here.account_of(task, delta=task.privacy.delta))
+    after = max((plan.epsilon_after for plan in plans), default=0.0)
+    if after > most:
+        hint = "fedcredit node ledger close RUN gives back what is not charged yet"
+        raise BudgetSpent(
+            "lifetime", found=f"epsilon {after:.4g}, planned", expected=f"at most {most:g} now", hint=hint
+        )
 
 
 def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]:

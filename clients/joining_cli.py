@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,9 +109,11 @@ def join_consortium(
 
 @joining.command("leave")
 def leave_consortium(home: HomeFolder = None, yes: Yes = False, as_json: Json = False) -> None:
-    """Stop answering, and say what to send so that the platform revokes this node; ledger, log and rows stay here."""
+    """Stop answering, end the node, and say what to send so that the platform revokes it; ledger, log and rows stay."""
     from clients.home import find_home
     from clients.leave import leave
+    from clients.running_cli import stop_node
+    from fedcredit.errors import NodeError
 
     node = find_home(home)
     if not yes:
@@ -117,6 +121,11 @@ def leave_consortium(home: HomeFolder = None, yes: Yes = False, as_json: Json = 
             raise ConfigError("--json", found="nobody to ask", expected="--yes beside it")
         typer.confirm(f"Stop the node in {node.folder} and leave?", abort=True, err=True)
     left = leave(node)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            stop_node(node.folder)
+    except NodeError as fault:  # none runs, or one in a long step: it answers nothing either way
+        typer.echo(fault.found, err=True)
     if as_json:
         typer.echo(json.dumps(asdict(left), ensure_ascii=False))
         return
@@ -136,10 +145,13 @@ def _said(offer: Offer) -> list[str]:
         + ", ".join(one.name for one in manifest.active_members),
     ]
     lines += [
-        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, {len(rule.bundles)} versions of its code"
+        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, "
+        f"bundle {' or '.join(digest[:16] for digest in rule.bundles)}"
         for rule in manifest.studies
     ]
-    lines += [f"software {one.name} {one.version} sha256 {one.sha256}" for one in join.software]
+    for one in join.software:
+        handed_out = f", from {one.wheel} with sha256 {one.wheel_sha256}" if one.wheel else ""
+        lines.append(f"software {one.name} {one.version} sha256 {one.sha256}{handed_out}")
     if offer.is_kept:
         return [*lines, "The policy that is here stays as your officer signed it."]
     return [*lines, f"The policy of {join.institution} allows:", *(f"  {one}" for one in in_plain_words(offer.policy))]

@@ -37,7 +37,7 @@ def leave(home: NodeHome) -> Left:
         f"  certificate {certificate_sha256(home.tls_certificate.read_text(encoding='ascii'))}",
     ]
     story = (
-        "stopped: the node answers nothing from now on. End its process with fedcredit node stop, or systemctl disable "
-        f"--now {home.unit.name}. Keep {home.ledger.name} and {home.audit_log.name}: what was spent stays spent."
+        f"stopped: the node answers nothing from now on. Under systemd: systemctl disable --now {home.unit.name}. "
+        f"Keep {home.ledger.name} and {home.audit_log.name}: what was spent stays spent."
     )
     return Left("\n".join(lines), story, is_signed)

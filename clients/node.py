@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ log = logging.getLogger(__name__)
 UNAUTHORIZED = 401
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
-# An empty mailbox is looked into again after a while that grows with how long it has been empty.
-FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.1, 1.4, 1.0
+# A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
+# a while that grows with how long it has been empty.
+FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.05, 1.5, 1.0
+EARLIEST_LOOK, GAPS = 0.7, 3
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ def serve(
     knows the question over which an earlier process died: its answer is a code.
     """
     bundles: dict[int, str | FedCreditError] = {}
-    wait = FIRST_POLL_SECONDS
+    gaps = deque([0.0], maxlen=GAPS)
+    wait, answered = FIRST_POLL_SECONDS, time.monotonic()
     _own_up(fleet, pending)
     while True:
         found = _receive(fleet)
@@ -134,10 +138,12 @@ def serve(
             time.sleep(wait)
             wait = min(wait * POLL_GROWTH, LONGEST_POLL_SECONDS)
             continue
-        wait = FIRST_POLL_SECONDS
+        gaps.append(time.monotonic() - answered)
         envelope, tree = found
         with pending.noted(pack(envelope)), _dropped(envelope):
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
+        wait, answered = FIRST_POLL_SECONDS, time.monotonic()
+        time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
 
 def pack(message: Message) -> bytes:

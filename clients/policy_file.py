@@ -32,7 +32,12 @@ Looks = tuple[tuple[int, int, int, int], ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key is said twice: of two the second would win unseen."""
+    """YAML in which no key is said twice, of which the second would win unseen, and nothing refers to another line."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):  # a few lines of them unfold to gigabytes
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 from flwr.app import Message
 
+from clients.audit_log import AuditLog
 from clients.door import Door
 from clients.facts import read_facts
 from clients.home import NodeHome
@@ -31,7 +32,7 @@ from clients.pending import Pending
 from clients.tunnel import node_tunnel
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
-from fedcredit.trust.keys import PublicIdentity
+from fedcredit.trust.keys import Identity, PublicIdentity
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from fedcredit.trust.roster import write_roster
 
@@ -71,8 +72,9 @@ def run_node(home: NodeHome) -> None:
 def _answer_all(
     home: NodeHome, door: Door, worker: Worker, status: _Status, refresh: _Refresh, *, address: str
 ) -> None:
-    session = home.run / "session.json"
-    with _signed_off(session), connected(address, home.flower, last_node=_last_node(session)) as fleet:
+    session = home.run / "session.json"  # kept: who is killed, or ends while the platform is away, cannot sign off
+    kept = AuditLog(home.audit_log, Identity.load(home.identity))  # what the worker never saw is on record too
+    with connected(address, home.flower, last_node=_last_node(session)) as fleet:
         session.write_text(json.dumps({"node": fleet.node, "place": _place(session)}))
         status.write("online", node=fleet.node)
         log.info("online as node %s", fleet.node)
@@ -85,6 +87,7 @@ def _answer_all(
                 reply = worker.ask(question.message)
             except FedCreditError as fault:
                 status.refused(fault.code)
+                kept.append("refused", {"type": question.message.metadata.message_type[:40], "code": fault.code})
                 raise
             status.answered(reply, seconds=time.monotonic() - began)
             return reply
@@ -103,15 +106,6 @@ def _answer_all(
 
         pending = Pending(home.state / "question.pb")
         serve(fleet, answer, known_bundle=known_bundle, idle=idle, pending=pending)
-
-
-@contextmanager
-def _signed_off(session: Path) -> Iterator[None]:
-    """What flwr does when a connection ends is sign off; only a process that was killed leaves something to tidy up."""
-    try:
-        yield
-    finally:
-        session.unlink(missing_ok=True)
 
 
 class _Refresh:
@@ -227,7 +221,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _last_node(session: Path) -> int | None:
-    """The id under which this folder's node was active on this machine, where it did not sign off."""
+    """The id under which this folder's node was active on this machine; a second sign-off of it does no harm."""
     try:
         said = json.loads(session.read_text())
         return int(said["node"]) if said["place"] == _place(session) else None

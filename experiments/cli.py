@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-study = typer.Typer(name="study", no_args_is_help=True, help="Compare alone, federated and pooled on one machine.")
+study = typer.Typer(
+    name="study", no_args_is_help=True, help="Compare alone, federated and pooled; here, or at a consortium."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]
@@ -176,17 +178,22 @@ def audit_run(
 
 @study.command("status")
 def show_status(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
-    """How far the run in FOLDER is."""
-    status = _read_status(folder)
+    """How far the run in FOLDER is; `latest` is the newest run, also one that is under way."""
+    status = _read_status(_newest(folder))
     done = f", {status['done']} of {status['units']} models" if "done" in status else ""
-    typer.echo(json.dumps(status) if as_json else f"{status['state']}{done}, {status['updated']}")
+    round_ = f", round {status['round']} of {status['rounds']}" if "round" in status else ""
+    typer.echo(json.dumps(status) if as_json else f"{status['state']}{done}{round_}, {status['updated']}")
 
 
 @study.command("stop")
 def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
-    """Ask the study that runs in FOLDER to stop; its checkpoints stay."""
+    """Ask the study that runs in FOLDER to stop; its checkpoints stay. `latest` is the newest run.
+
+    Of a run at a consortium whose own process is gone, what goes on there is stopped.
+    """
     from fedcredit.errors import RunError
 
+    folder = _newest(folder)
     status = _read_status(folder)
     if status["state"] != "running":
         raise RunError(str(folder), found=f"a run that is {status['state']}", expected="a running one")
@@ -199,16 +206,19 @@ def stop_study(folder: Annotated[Path, typer.Argument(help="A run folder.")], as
             return
     except (ProcessLookupError, ValueError):
         pass  # said below
+    if stopped := _stop_there(folder):
+        typer.echo(json.dumps({"stopped_runs": stopped}) if as_json else f"stopped at the consortium: {stopped}")
+        return
     hint = f"fedcredit study resume {folder} goes on with it"
     raise RunError(str(folder), found="no such process any more", expected="a running study", hint=hint)
 
 
 @study.command("logs")
 def show_logs(folder: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False) -> None:
-    """Print the log of the run in FOLDER."""
+    """Print the log of the run in FOLDER; `latest` is the newest run."""
     from fedcredit.errors import RunError
 
-    path = folder / "log.txt"
+    path = _newest(folder) / "log.txt"
     if not path.exists():
         raise RunError(str(path), found="no log", expected="a run folder")
     text = path.read_text(encoding="utf-8")
@@ -244,6 +254,27 @@ def open_ui(runs: Runs = RUNS, port: int = 5000) -> None:
 
     serve = ["mlflow", "ui", "--backend-store-uri", tracking_uri(runs), "--host", "127.0.0.1", "--port", str(port)]
     sys.exit(subprocess.run([sys.executable, "-m", *serve], check=False).returncode)
+
+
+def _newest(folder: Path) -> Path:
+    """The folder; runs/<study>/latest, which points at the last run that succeeded, is the newest one instead."""
+    runs = sorted(folder.parent.glob("*Z")) if folder.name == "latest" else []
+    return runs[-1] if runs else folder
+
+
+def _stop_there(folder: Path) -> list[int]:
+    """Stop what of this run is at work at a consortium."""
+    from experiments.folder import read_settings
+
+    settings = read_settings(folder)
+    if settings.federation.engine != "superlink":
+        return []
+    from server.consortium.operator import profile
+    from server.remote import stop_at_consortium
+
+    units = [path.name for path in sorted((folder / "units").glob("*")) if path.is_dir()]
+    folders = [f"{settings.study}/{folder.name}/{name}" for name in units]
+    return stop_at_consortium(profile(settings.federation.consortium), folders)
 
 
 def _headlines(report: dict[str, Any]) -> dict[str, str]:

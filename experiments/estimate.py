@@ -62,6 +62,8 @@ def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -
                 folder.mkdir()
                 short = {key: {**value, "rounds": TRIAL_ROUNDS} for key, value in settings.recipes.items()}
                 trial = replace(settings, recipe=replace(settings.recipe, rounds=TRIAL_ROUNDS), recipes=short)
+                # Never at a consortium: what is only tried is charged to nobody there.
+                trial = replace(trial, federation=replace(settings.federation, engine="inprocess"))
                 done = train(unit, trial, place, folder=folder, on_round=lambda record: None)
                 kinds[kind] = sum(record.seconds for record in done.history[1:]) / (TRIAL_ROUNDS - 1)
             recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
@@ -69,8 +71,11 @@ def estimate(settings: StudySettings, windows: Windows, units: Sequence[Unit]) -
     private = [e for e in settings.privacy.epsilons if e is not None]
     trained = study_epsilon({unit: unit.epsilon for unit in units if unit.epsilon}, windows.institutions)
     is_charged = settings.data.name == "table"
+    is_deployed = settings.federation.engine == "superlink"
     sentence = (
-        "your own table: charged to the ledger of this machine, at most this much; see fedcredit node ledger"
+        "every institution charges its own ledger, at most this much; the time is that of this machine, without the way"
+        if is_deployed
+        else "your own table: charged to the ledger of this machine, at most this much; see fedcredit node ledger"
         if is_charged
         else "public or synthetic data: tuning and repeated runs are not charged, what they would have spent is shown"
     )

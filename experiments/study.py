@@ -21,6 +21,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from experiments.charged import name_of
+from experiments.deployed import deployed_members
 from experiments.estimate import Estimate, estimate
 from experiments.folder import RunFolder, config_sha256
 from experiments.judgement import judge, prevalence_of
@@ -57,6 +58,8 @@ def run(settings: StudySettings) -> Report:
         strategy_of(recipe.strategy)  # a wrong argument is found now, and masks that cannot be
         if one.arm == "federated":
             trust_mode(settings, recipe, institutions=len(windows.institutions) - bool(one.left_out))
+    if settings.federation.engine == "superlink":
+        deployed_members(settings)  # an operator who has joined no consortium hears so before a folder is made
     folder = RunFolder.open(settings)
     label = table.schema.label.definition
     is_public = settings.data.name != "table"
@@ -125,11 +128,16 @@ def _train(
     units: Sequence[Unit], settings: StudySettings, place: Workplace, folder: RunFolder, story: Story
 ) -> dict[Unit, dict[str, Any]]:
     facts: dict[Unit, dict[str, Any]] = {}
+    is_deployed = settings.federation.engine == "superlink"
 
     def on_round(unit: Unit, record: Any) -> None:
         quarantined = f", quarantined {record.quarantined}" if record.quarantined else ""
-        if record.round % 10 == 0 or quarantined:
+        if record.round % 10 == 0 or quarantined or is_deployed:
             story.tell(f"  {unit}: round {record.round}, {record.seconds:.2f} s{quarantined}")
+        if is_deployed:
+            recipe = settings.recipe_for(unit.arm, is_private=unit.epsilon is not None, method=unit.method)
+            facts_now = {"units": len(units), "done": len(facts), "round": record.round, "rounds": recipe.rounds}
+            folder.write_status("running", **facts_now)
 
     folder.write_status("running", units=len(units), done=0)
     for unit, found in run_units(units, settings, work=place.folder, folder=folder.path / "units", on_round=on_round):

@@ -26,6 +26,8 @@ from fedcredit.models.build import build
 from fedcredit.trust.keys import PublicIdentity
 from fedcredit.trust.roster import read_roster
 
+SILENCE_SECONDS = 60.0  # within which a SuperLink answers for a node that died
+
 logging.getLogger("flwr").setLevel(logging.WARNING)  # its strategies log every round at INFO
 
 
@@ -48,11 +50,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Conducted:
-    """What came of it: the chosen arrays and history, who took part, and the spend by institution."""
+    """What came of it: the chosen arrays and history, who took part, and the spend by institution.
+
+    silent: institutions that did not say what they spent; their spend here is what the plan allowed.
+    """
 
     state: RunState
     members: list[Member]
     epsilon: dict[str, float]
+    silent: tuple[str, ...] = ()
 
 
 def conduct(
@@ -89,11 +95,13 @@ def conduct(
     )
     if task.personal is not None:
         _ask_all(grid, members, PERSONALISE, order, state)
-    epsilon = {}
-    if task.privacy is not None:
-        answers = _ask_all(grid, members, SPENT, order, state)
-        epsilon = {name: _epsilon(reply, institution=name) for name, reply in answers.items()}
-    return Conducted(state, members, epsilon)
+    if task.privacy is None:
+        return Conducted(state, members, {})
+    # At a consortium an institution may have stopped once its part was done: that takes the study from nobody else.
+    answers = _ask_all(grid, members, SPENT, order, state, may_be_silent=register is not None)
+    epsilon = {name: _epsilon(reply, institution=name) for name, reply in answers.items()}
+    silent = tuple(member.institution for member in members if member.institution not in epsilon)
+    return Conducted(state, members, {**epsilon, **dict.fromkeys(silent, task.privacy.epsilon)}, silent)
 
 
 def strategy_of(constructor: Mapping[str, Any]) -> Strategy:
@@ -136,7 +144,9 @@ def app_for(order: Order, outbox: list[Conducted], on_round: Callable[[RoundReco
     return app
 
 
-def _ask_all(grid: Grid, members: list[Member], kind: str, order: Order, state: RunState) -> dict[str, Message]:
+def _ask_all(
+    grid: Grid, members: list[Member], kind: str, order: Order, state: RunState, *, may_be_silent: bool = False
+) -> dict[str, Message]:
     """The reply of every member; one without, and the run would report less than what happened."""
     # One past the last round: a head that stays home is then the one of the last round.
     config = order.task.as_config(**{"server-round": state.round + 1})
@@ -145,12 +155,13 @@ def _ask_all(grid: Grid, members: list[Member], kind: str, order: Order, state: 
     names = {member.node: member.institution for member in members}
     # Not grid.send_and_receive, which looks for replies every three seconds only.
     plan = order.plan
-    exchange = Exchange(grid, names, deadline_seconds=plan.deadline_seconds, poll_seconds=plan.poll_seconds)
+    seconds = min(plan.deadline_seconds, SILENCE_SECONDS) if may_be_silent else plan.deadline_seconds
+    exchange = Exchange(grid, names, deadline_seconds=seconds, poll_seconds=plan.poll_seconds)
     replies, _ = exchange.send(messages)
     answers = {name: reply for name, reply in replies.items() if reply.has_content()}
     faults = {error_code(reply) for reply in replies.values() if reply.has_error()}
     silent = sorted(set(names.values()) - set(answers))
-    if silent:
+    if silent and not may_be_silent:
         reasons = ", ".join(sorted(faults or {"deadline"}))
         raise FederationError(
             f"{kind} at {', '.join(silent)}",

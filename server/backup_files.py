@@ -38,22 +38,25 @@ class Copy:
         """Copy the files that `mine` names until one look at all of them finds nothing new.
 
         A file is replaced whole by whoever writes it, so each copy is whole; that no two of them are of different
-        moments is what the second look shows. What is not `is_strict` is taken as it is after the last pass, without
-        folders that were swept under our hands: the round after them is there.
+        moments is what the second look shows. What is not `is_strict` is taken as it is after the last pass: rounds
+        that were swept since stay in the copy, one that was swept while it was copied does not.
 
         Raises:
             BackupBroken: they go on changing.
         """
         for number in range(PASSES if is_strict else RELAXED_PASSES):
             found = {path: looks for path, looks in walk(self.home) if mine(path)}
-            done = {path for path in self.looks if mine(path)}
+            gone = {path for path in self.looks if mine(path)} - found.keys() if is_strict else set[str]()
             news = [path for path, looks in found.items() if self.looks.get(path) != looks]
-            for path in done - found.keys():
+            for path in gone:
                 self._forget(path)
-            swept = {path.rpartition("/")[0] for path in news if not self._take(path)}
+            lost = [path.rpartition("/") for path in news if not self._take(path)]
+            swept = {
+                folder for folder, _, name in lost if not name.startswith(".")
+            }  # those are drafts of their writers
             for path in [path for path in self.looks if path.rpartition("/")[0] in swept]:
                 self._forget(path)
-            if not [path for path in news if not path.endswith(GROWING)] and done <= found.keys():
+            if not [path for path in news if not path.endswith(GROWING)] and not gone:
                 return
             time.sleep(number * PAUSE_SECONDS)
         if is_strict:

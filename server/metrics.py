@@ -36,7 +36,7 @@ PORT = 9410
 # Flower 1.41, supercore/state/schema/linkstate_models.py: what may be online; `online_until` is set by each heartbeat.
 NODES = "SELECT status = 'online' AND online_until > ?, count(*) FROM node WHERE status <> 'unregistered' GROUP BY 1"
 CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.crt", "gateway": "gateway/server.crt"}
-ACTIVE = {"gathering", "running"}  # server/deployed.py
+ACTIVE = {"gathering", "running", "cut"}  # server/deployed.py; a coordinator that was cut has work left
 
 
 def collect(home: Path) -> Iterable[Metric]:

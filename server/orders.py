@@ -43,6 +43,11 @@ class DeployedOrder:
         for key, value in self.strategy.items():
             if not isinstance(value, str | int | float | bool | None):
                 raise ConfigError(f"order.strategy.{key}", found=type(value).__name__, expected="a name or a number")
+            # Hydra would look up what "${oc.env:NAME}" names at the platform, and takes other keys of its own.
+            if (isinstance(value, str) and "$" in value) or (key.startswith("_") and key != "_target_"):
+                raise ConfigError(
+                    "order.strategy", found="what Hydra resolves", expected="names and numbers as they are"
+                )
 
     @property
     def folder(self) -> str:

@@ -10,7 +10,8 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ from server.bundle import bundle
 from server.consortium.operator import Profile
 from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
+from server.order_signature import signed
 from server.orders import DeployedOrder
 from server.superlink import Control, control
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+AT_WORK = ("gathering", "running")  # what the status of a coordinator that lives may say
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MOST_RESTARTS = 5  # of a coordinator that was killed; one that fails by itself says so and is not started again
 
@@ -55,6 +58,35 @@ def conduct_on_consortium(
         PolicyRefused: the consortium has not allowed this study with this code.
         FederationError: the coordinator failed, or the platform stayed away.
     """
+    with operators_tunnel(profile, require_pq=require_pq) as address:
+        require_allowed(order, refreshed(profile, address))
+        with (
+            control(address) as superlink,
+            _Desk(superlink, address, order, profile, patience_seconds=patience_seconds, on_round=on_round) as desk,
+            tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
+        ):
+            desk.run_to_end()
+            return desk.fetch(Path(name))
+
+
+def stop_at_consortium(profile: Profile, folders: Sequence[str], *, require_pq: bool = True) -> list[int]:
+    """Stop what is at work at the platform in these folders, STUDY/RUN/UNIT each. Gives the Flower runs that were.
+
+    For an operator whose own process is gone: a coordinator goes on without it.
+    """
+    stopped = []
+    with operators_tunnel(profile, require_pq=require_pq) as address, control(address) as superlink:
+        for folder in folders:
+            answer = httpx.get(f"http://{address}/v1/studies/{folder}/{STATUS}", timeout=30)
+            status = answer.json() if answer.status_code == 200 else {}
+            if status.get("state") in AT_WORK and superlink.stop(int(status["flower_run"])):
+                stopped.append(int(status["flower_run"]))
+    return stopped
+
+
+@contextmanager
+def operators_tunnel(profile: Profile, *, require_pq: bool = True) -> Iterator[str]:
+    """The address of a tunnel to the consortium of the profile, while it is open."""
     facts = profile.facts
     ends = Ends(
         gateway=facts.gateway,
@@ -68,13 +100,7 @@ def conduct_on_consortium(
         tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
         kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address,
     ):
-        require_allowed(order, refreshed(profile, address))
-        with (
-            control(address) as superlink,
-            _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round) as desk,
-        ):
-            desk.run_to_end()
-            return desk.fetch(Path(name))
+        yield address
 
 
 def refreshed(profile: Profile, address: str) -> Manifest:
@@ -108,10 +134,13 @@ class _Desk:
         superlink: Control,
         address: str,
         order: DeployedOrder,
+        profile: Profile,
         *,
         patience_seconds: float,
         on_round: Callable[[RoundRecord], None],
     ) -> None:
+        key, certificate = profile.folder / "tls.key", profile.folder / "tls.crt"
+        self._config = signed(order.as_config(), key=key, certificate=certificate)
         self._superlink, self._address, self._order = superlink, address, order
         self._patience, self._on_round = patience_seconds, on_round
         self._http = httpx.Client(base_url=f"http://{address}/v1/studies/{order.folder}/", timeout=30)
@@ -131,7 +160,7 @@ class _Desk:
         for attempt in range(MOST_RESTARTS + 1):
             if attempt:
                 log.warning("the coordinator was killed: another goes on from its last checkpoint")
-            run = self._start()
+            run = (self._under_way() if not attempt else None) or self._start()
             try:
                 if self._follow(run):
                     return
@@ -158,12 +187,22 @@ class _Desk:
         if state is None:
             raise FederationError("result", found="no final model", expected="one", hint="study resume asks again")
         epsilon = {str(name): float(value) for name, value in result["epsilon"].items()}
-        return Conducted(state, [Member(**member) for member in result["members"]], epsilon)
+        silent = tuple(map(str, result["silent"]))
+        if silent:
+            log.warning("%s did not say what it spent: the plan's epsilon stands for it", ", ".join(silent))
+        return Conducted(state, [Member(**member) for member in result["members"]], epsilon, silent)
+
+    def _under_way(self) -> int | None:
+        """The Flower run of a coordinator that is at work on this order: an operator's machine may go and come back."""
+        status = self._status() or {}
+        run = int(status.get("flower_run", 0))
+        state = self._superlink.state(run) if status.get("state") in AT_WORK else None
+        return run if state is not None and not state.is_over else None
 
     def _start(self) -> int:
         while True:
             try:
-                return self._superlink.start(bundle(), self._order.as_config())
+                return self._superlink.start(bundle(), self._config)
             except FederationError as fault:
                 self._wait_or_raise(fault)
 

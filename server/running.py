@@ -14,6 +14,7 @@ from fedcredit.trust.manifest import Manifest
 from server.consortium.authorities import serving
 from server.consortium.home import Consortium
 from server.coordinators import mark_cut, notes_in
+from server.following import Followed
 from server.gateway_process import GatewayProcess, prepare_gateway
 from server.kept import Kept, keep, wait_for_port
 from server.superlink import control, key_bytes, key_text
@@ -33,9 +34,7 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
         raise ConfigError("--only", found=repr(only), expected=", ".join(PARTS))
     home = consortium.places.folder
     files = SuperLinkFiles(home)
-    if not files.certificate.exists():
-        files.prepare(serving(consortium.places))
-    prepare_gateway(consortium)
+    prepare_servers(consortium)
     run = home / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     commands = {"superlink": files.superlink(), "superexec": files.superexec()}
@@ -46,11 +45,19 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
         keep(kept, on_look=watch.look, on_stop=watch.stop)
 
 
+def prepare_servers(consortium: Consortium) -> None:
+    """Make what the servers need and is not there yet; that takes the authority's key."""
+    files = SuperLinkFiles(consortium.places.folder)
+    if not files.certificate.exists():
+        files.prepare(serving(consortium.places))
+    prepare_gateway(consortium)
+
+
 class _Watch:
     """What happens beside the processes: the gateway follows the manifest, and so do the SuperLink's nodes."""
 
     def __init__(self, consortium: Consortium, files: SuperLinkFiles, *, only: str | None) -> None:
-        self._consortium, self._files = consortium, files
+        self._consortium, self._followed, self._files = consortium, Followed(consortium), files
         self._gateway = GatewayProcess(consortium) if only in (None, "gateway") else None
         self._knows_nodes = only in (None, "superlink")
         self._has_coordinators = only in (None, "superexec")
@@ -62,11 +69,15 @@ class _Watch:
             if self._has_coordinators:
                 for run in mark_cut(notes_in(self._consortium.places.folder)):
                     log.warning("the coordinator of run %s died", run)
-            manifest = self._gateway.look() if self._gateway else self._consortium.current()
+            manifest = self._gateway.look() if self._gateway else self._followed.current()
             if self._knows_nodes and manifest.version != self._registered:
                 wait_for_port(self._files.address, seconds=0.0)
                 register_members(manifest, self._files)
                 self._registered = manifest.version
+                number = len(manifest.active_members)
+                log.info(
+                    "manifest version %s: %s members may sign in at %s", manifest.version, number, manifest.gateway
+                )
         except (FedCreditError, OSError) as fault:
             if not isinstance(fault, FederationError):  # a SuperLink that is just starting
                 log.warning("%s", fault)

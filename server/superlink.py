@@ -65,7 +65,7 @@ class Control:
     def __init__(self, client: ControlHttpClient, address: str) -> None:
         self._client, self._address = client, address
 
-    def start(self, bundle: Bundle, config: Mapping[str, str]) -> int:
+    def start(self, bundle: Bundle, config: Mapping[str, str | int]) -> int:
         """The id of a new run of the bundle with these settings."""
         fab = fab_to_proto(Fab(bundle.sha256, bundle.content, {}))
         request = StartRunRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -50,7 +51,7 @@ def demo(
         tell(f"{institutions} institutions joined ({founded_at - began:.1f} s); starting their nodes")
         with running(founded) as processes:
             online_at = time.perf_counter()
-            group = _group(founded)
+            group = group_of(founded)
             tell(f"all online ({online_at - founded_at:.1f} s), TLS 1.3 with {group}; running {STUDY}")
             report = run(settings)
             done_at = time.perf_counter()
@@ -94,7 +95,8 @@ def settings_of(folder: Path, *, institutions: int, rounds: int, seed: int) -> S
     return load(STUDY, overrides)
 
 
-def _group(founded: Founded) -> str:
+def group_of(founded: Founded) -> str:
+    """The key exchange that the gateway takes."""
     gateway = founded.consortium.settings.gateway
     host, port = host_of(gateway), int(gateway.rpartition(":")[2])
     return probe(host, port, server_name=founded.consortium.settings.server_name).name
@@ -108,6 +110,7 @@ def main() -> None:
     asked.add_argument("--folder", type=Path, help="keep everything there; else a folder that goes")
     asked.add_argument("--json", action="store_true", help="print the result as JSON")
     said = asked.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is stopped as by Ctrl-C
     folder = said.folder or Path(tempfile.mkdtemp(prefix="fedcredit-demo-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

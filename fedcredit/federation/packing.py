@@ -16,15 +16,18 @@ from google.protobuf.message import DecodeError
 from fedcredit.errors import ConfigError
 
 PACKED = "packed"
+MOST_PACKED_BYTES = 4 * 1024 * 1024  # Flower cuts a larger array into pieces of 5 MiB, and the gateway takes no more
 
 
 def pack(content: RecordDict) -> RecordDict:
-    """The content as one record.
+    """The content as one record; a large one stays as it is, since Flower sends its arrays in pieces.
 
     >>> unpack(pack(RecordDict({"config": ConfigRecord({"a": 1})})))["config"]["a"]
     1
     """
     data = recorddict_to_proto(content).SerializeToString()
+    if len(data) > MOST_PACKED_BYTES:
+        return content
     return RecordDict({PACKED: ConfigRecord({PACKED: data})})
 
 

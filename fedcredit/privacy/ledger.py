@@ -141,6 +141,13 @@ class Ledger:
         with ledger_open.reading(self.path, is_whole=False) as db:
             return bool(ledger_file.charged_counts(db, account.run, population=account.populations[0]))
 
+    def planned(self, account: Account) -> tuple[Entry, ...]:
+        """The run's plans, an entry a population; none if it has none yet."""
+        if not self.path.exists():
+            return ()
+        with ledger_open.reading(self.path, is_whole=False) as db:
+            return tuple(_plans(db, account))
+
     def charged(self, account: Account, *, number: int) -> tuple[Entry, ...]:
         """The newest charge of one round, an entry a population; none if it was not charged."""
         if not self.path.exists():

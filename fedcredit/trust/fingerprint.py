@@ -29,8 +29,8 @@ def read_fingerprint(said: str, *, of: str) -> None:
         raise FingerprintRefused(
             "--fingerprint",
             found=f"{typed[:64] or 'nothing'}",
-            expected=f"the first {MIN_FINGERPRINT} digits or more of {spaced(of)}",
-            hint="telephone the platform: if what they read to you is not this, the file is not theirs",
+            expected=f"the first {MIN_FINGERPRINT} digits or more of the fingerprint of this file",
+            hint="telephone again: if what they read to you differs from what you typed, the file is not theirs",
         )
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from fedcredit.trust.answer import JOIN, Join, JoinRefused, draft_join, finish_join, join_of, read_join, write_join
-from fedcredit.trust.request import (
+from fedcredit.trust.joining_answer import (
+    JOIN,
+    Join,
+    JoinRefused,
+    draft_join,
+    finish_join,
+    join_of,
+    read_join,
+    write_join,
+)
+from fedcredit.trust.joining_request import (
     MAX_REQUEST_BYTES,
     REQUEST,
     Environment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -224,6 +224,7 @@ def test_a_check_that_breaks_is_a_failed_line_with_its_class_and_no_text(home: N
     assert "C0000123" not in str(found)
 
 
+@pytest.mark.slow
 def test_a_round_on_made_up_rows_is_charged_to_no_ledger_of_ours(home: NodeHome) -> None:
     found = checkup(home, [("dry run", checks_here.check_trial)], now=NOW)
     assert [line.is_ok for line in found] == [True, True]
@@ -257,7 +258,7 @@ def test_the_program_itself_leaves_with_one_where_a_line_failed(home: NodeHome) 
 
 
 @contextmanager
-def gateway(consortium: Consortium, folder: Path, *, require_pq: bool = True) -> Iterator[None]:
+def gateway(consortium: Consortium, folder: Path, *, curves: Sequence[str] = ("x25519mlkem768",)) -> Iterator[None]:
     """The real gateway of the consortium, without a SuperLink behind it."""
     folder.mkdir(exist_ok=True)
     key, manifest = folder / "server.key", folder / "manifest.json"
@@ -276,9 +277,10 @@ def gateway(consortium: Consortium, folder: Path, *, require_pq: bool = True) ->
         manifest=manifest,
         studies=folder,
         metrics_port=free_port(),
-        require_pq=require_pq,
     )
-    running = caddy.start(gateway_config(Passes.of(current), place), folder=folder / "caddy")
+    config = gateway_config(Passes.of(current), place)
+    config["apps"]["http"]["servers"]["gateway"]["tls_connection_policies"][0]["curves"] = list(curves)
+    running = caddy.start(config, folder=folder / "caddy")
     try:
         yield
     finally:
@@ -314,6 +316,31 @@ def test_a_revoked_certificate_is_told_apart_from_a_dead_gateway(
     assert not found["link"].is_ok
     assert not found["clock"].is_ok
     assert "no answer" in found["gateway"].found
+
+
+def test_a_link_without_the_post_quantum_group_is_refused_unless_the_operator_allows_it(
+    home: NodeHome, consortium: Consortium, tmp_path: Path
+) -> None:
+    with gateway(consortium, tmp_path / "gateway", curves=["x25519"]):
+        found = online(home)
+        assert not found["link"].is_ok
+        assert not found["gateway"].is_ok, "the tunnel offers nothing else"
+        set_facts(home, require_pq=False)
+        found = online(home)
+    assert found["link"].is_ok
+    assert found["link"].found.endswith("X25519")
+    assert found["gateway"].is_ok
+
+
+def test_a_certificate_that_a_newer_manifest_does_not_list_is_told_without_the_gateway(
+    home: NodeHome, consortium: Consortium
+) -> None:
+    consortium.members[0] = replace(consortium.members[0], status="revoked")
+    consortium.version += 1
+    ManifestFile(home.manifest).accept(seal_manifest(consortium.manifest(), by=consortium.signers), now=NOW)
+    line = lines(home)["certificate"]
+    assert not line.is_ok
+    assert "not in the manifest" in line.found
 
 
 def test_a_newer_manifest_at_the_gateway_is_said(home: NodeHome, consortium: Consortium, tmp_path: Path) -> None:

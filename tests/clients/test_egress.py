@@ -70,7 +70,11 @@ def code_of(reply: Message) -> str:
 
 
 # What an institution runs by hand to become a member; no message gets there.
-BEFORE_THE_FIRST_MESSAGE = ("fedcredit.link", "fedcredit.trust.joining", "fedcredit.trust.fingerprint")
+BEFORE_THE_FIRST_MESSAGE = (
+    "fedcredit.link",
+    "fedcredit.trust.joining",
+    "fedcredit.trust.fingerprint",
+)
 
 
 def kinds_of(kind: type[FedCreditError]) -> set[type[FedCreditError]]:

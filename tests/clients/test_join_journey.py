@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +16,12 @@ from clients.app import app
 from clients.check_link import free_port
 from clients.facts import read_facts
 from clients.home import NodeHome
-from clients.policy_file import sign_policy
 from fedcredit.data.windows import load
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import CONFIG, DESCRIBE, Task
 from fedcredit.link import caddy
 from fedcredit.link.authority import Authority, new_key_and_csr
 from fedcredit.models.build import ModelSettings
-from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import ManifestFile
 from server.consortium_cli import consortium
 from server.gateway import Passes, Place, gateway_config
@@ -76,13 +73,6 @@ def gateway(home: Path, address: str) -> Iterator[None]:
         running.stop(wait=2.0)
 
 
-def allow_level(home: NodeHome, level: int) -> None:
-    """What the officer does for the rows of the synthetic economy, whose highest level is 4."""
-    said = re.sub(r"highest_level: \d", f"highest_level: {level}", home.policy.read_text())
-    home.policy.write_text(said)
-    sign_policy(home.policy, officer=Identity.load(home.officer))
-
-
 @pytest.mark.slow
 def test_request_approve_join_check_and_no_key_travels(bank: Bank, tmp_path: Path) -> None:
     home, address = tmp_path / "consortium", f"127.0.0.1:{free_port()}"
@@ -95,7 +85,6 @@ def test_request_approve_join_check_and_no_key_travels(bank: Bank, tmp_path: Pat
     assert bank.join(answer, platform(home, "members")["fingerprint"][:16]).exit_code == 0
 
     assert bank.run("data", "--synthetic", 1, "--home", bank.home.folder).exit_code == 0
-    allow_level(bank.home, 4)
     with gateway(home, address):
         done = bank.run("check", "--home", bank.home.folder)
     assert done.exit_code == 0, done.stdout

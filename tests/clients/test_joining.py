@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -316,13 +319,16 @@ def test_an_answer_for_another_institution_is_refused(bank: Bank, consortium: Co
     assert bank.files == before
 
 
-def test_an_answer_to_keys_that_were_replaced_is_refused(bank: Bank, consortium: Consortium) -> None:
+@pytest.mark.parametrize("name", ["flower.key", "identity.key", "tls.key"])
+def test_an_answer_to_a_key_that_was_replaced_is_refused(name: str, bank: Bank, consortium: Consortium) -> None:
     answer = consortium.answer(bank.request())
-    bank.home.flower.unlink()
+    (bank.home.folder / name).unlink()
     bank.request()
+    before = bank.files
     with pytest.raises(PolicyRefused) as refused:
         bank.join(answer, consortium.fingerprint)
-    assert refused.value.where == "flower.key"
+    assert refused.value.where == name
+    assert bank.files == before
 
 
 def test_a_second_join_with_an_older_manifest_is_refused(bank: Bank, consortium: Consortium) -> None:
@@ -368,10 +374,30 @@ def test_who_leaves_answers_nothing_and_keeps_ledger_and_keys(bank: Bank, consor
     assert all(path.exists() for path in bank.home.keys)
 
 
-def test_the_commands_are_there_without_torch_or_flwr() -> None:
-    import subprocess
-    import sys
+HOLDS_THE_LOCK = """
+import fcntl, json, os, pathlib, signal, sys
+run = pathlib.Path(sys.argv[1])
+run.mkdir()
+lock = (run / "lock").open("w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+(run / "status.json").write_text(json.dumps({"pid": os.getpid()}))
+print("here", flush=True)
+signal.pause()
+"""
 
+
+def test_who_leaves_ends_the_node_that_runs(bank: Bank, consortium: Consortium) -> None:
+    bank.join(consortium.answer(bank.request()), consortium.fingerprint)
+    words = [sys.executable, "-c", HOLDS_THE_LOCK, str(bank.home.run)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"here\n"
+        done = bank.run("leave", "--home", bank.home.folder, "--yes", "--json")
+        assert running.wait(10) == -signal.SIGTERM
+    assert json.loads(done.stdout)["is_signed"]
+
+
+def test_the_commands_are_there_without_torch_or_flwr() -> None:
     code = "import sys, clients.node_cli; print({'torch', 'flwr', 'yaml', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

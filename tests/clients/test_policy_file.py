@@ -156,3 +156,8 @@ def test_a_policy_with_a_slip_is_none(text: str, path: Path) -> None:
         sign_policy(path, officer=OFFICER)
     with pytest.raises(AskRefused):
         verified_policy(path, officer=OFFICER.public)
+
+
+def test_policy_in_which_something_refers_to_something_else_is_refused() -> None:
+    with pytest.raises(ConfigError, match="YAMLError"):
+        parse_policy("institution: &name a\npurposes: [*name]\nstudies: []\nexpires: 2027-12-31\n")

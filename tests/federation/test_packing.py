@@ -13,7 +13,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.federation.arrays import decode
 from fedcredit.federation.engine import to_record
 from fedcredit.federation.grid import InProcessGrid
-from fedcredit.federation.packing import is_packed, pack, unpack
+from fedcredit.federation.packing import MOST_PACKED_BYTES, is_packed, pack, unpack
 from server.app import initial_arrays
 from tests.conftest import Nodes
 from tests.federation.conftest import make_task
@@ -39,6 +39,12 @@ def test_packed_question_is_answered_packed_and_with_the_same_update(nodes: Call
     assert not is_packed(plain.content)
     for name, array in unpack(packed.content)["arrays"].items():
         np.testing.assert_array_equal(decode(array), decode(plain.content["arrays"][name]))
+
+
+def test_large_content_is_left_to_flower_which_sends_it_in_pieces() -> None:
+    content = RecordDict({"arrays": to_record({"w": np.zeros(MOST_PACKED_BYTES // 4 + 1, dtype=np.float32)})})
+    assert pack(content) is content
+    assert unpack(content) is content
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff", "text", 3])

@@ -42,6 +42,8 @@ def test_order_that_was_changed_on_its_way_is_refused() -> None:
         {"_target_": "flwr.serverapp.strategy.strategy.os.system"},
         {"_target_": "flwr.serverapp.strategy.FedAvg", "evaluate_metrics_aggr_fn": {"_target_": "os.system"}},
         {"_target_": "flwr.serverapp.strategy.FedAvg", "weighted_by_key": ["a"]},
+        {"_target_": "flwr.serverapp.strategy.FedAvg", "weighted_by_key": "${oc.env:HOME}"},
+        {"_target_": "flwr.serverapp.strategy.FedAvg", "_partial_": True},
         {},
     ],
 )

@@ -18,9 +18,9 @@ from fedcredit.trust.certificates import certificate_digest, checked_leaf
 from fedcredit.trust.entries import Package
 from fedcredit.trust.envelope import add_signature, open_sealed, peek, seal, with_body
 from fedcredit.trust.fingerprint import read_fingerprint
+from fedcredit.trust.joining_request import Role
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, manifest_digest, open_manifest
-from fedcredit.trust.request import Role
 from fedcredit.trust.words import checked_name, moment_of, moment_text, whole_second
 
 JOIN: Mapping[Role, str] = {"institution": "join", "operator": "operator-join"}
