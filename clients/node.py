@@ -3,7 +3,7 @@
 It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
 SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
 trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here, in
-fedcredit/federation/grid.py and in server/superlink.py only.
+fedcredit/federation/grid.py, pieces.py and packing.py, and in server/superlink.py, bundle.py and launch.py only.
 """
 
 from __future__ import annotations
@@ -26,16 +26,12 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
-    get_object_id,
     get_object_tree,
-    iterate_object_tree,
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectUnavailableError,
-    inflate_object_from_contents,
-    pull_objects,
     push_object_contents_from_iterable,
 )
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
@@ -44,11 +40,11 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
 from clients.pending import Pending
 from fedcredit.errors import FedCreditError, NodeError
+from fedcredit.federation.pieces import whole
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.keys import require_private
 
@@ -58,12 +54,7 @@ UNAUTHORIZED = 401
 # What flwr's client raises, and protobuf below it, where the SuperLink answers with other bytes than Flower's.
 UNREADABLE = (DecodeError, LookupError, TypeError, ValueError, RecursionError)
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
-MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
-# What flwr raises, and protobuf below it, where bytes are no objects of a message.
-NO_OBJECTS = (ObjectPullError, DecodeError, LookupError, TypeError, ValueError, RecursionError)
-# Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
 # A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
 # a while that grows with how long it has been empty.
 FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.05, 1.5, 1.0
@@ -276,34 +267,12 @@ def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None
 def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
     """The message with its content, within the size that a question may have."""
     run, key = envelope.metadata.run_id, envelope.metadata.message_id
-    wanted = [item.object_id for item in iterate_object_tree(tree)]
-    if len(wanted) > MAX_OBJECTS:
-        raise NodeError("question", found=f"{len(wanted)} pieces", expected=f"at most {MAX_OBJECTS}")
-    left = MAX_QUESTION_BYTES
-
-    def pull(object_id: str) -> bytes:
-        nonlocal left
-        content = fleet.pull_object(run, object_id)
-        left -= len(content)
-        if left < 0:
-            raise NodeError("question", found="a larger one", expected=f"at most {MAX_QUESTION_BYTES} bytes")
-        # Its name is its hash: so a message that comes again under another name is another message.
-        if get_object_id(content) != object_id:
-            raise NodeError("question", found="a piece that is not what its name says", expected="the hash of it")
-        return content
-
-    try:
-        contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
+    message = whole(key, tree, lambda piece: fleet.pull_object(run, piece), most_bytes=MAX_QUESTION_BYTES)
+    with _said():
         fleet.confirm(run, key)
-        message = inflate_object_from_contents(key, contents)
-    except NO_OBJECTS as fault:
-        raise NodeError("question", found=f"no message ({type(fault).__name__})", expected="one") from None
-    if not isinstance(message, Message) or not message.has_content():
-        raise NodeError("question", found=f"a {type(message).__name__} without content", expected="a message")
     about = message.metadata
-    if (about.run_id, about.dst_node_id) != (run, fleet.node):
-        raise NodeError("question", found="one of another run or node", expected="one of this run, for this node")
-    message.metadata.__dict__["_message_id"] = key
+    if not message.has_content() or (about.run_id, about.dst_node_id) != (run, fleet.node):
+        raise NodeError("question", found="none, or one of another run or node", expected="one for this node")
     return message
 
 
