@@ -30,6 +30,7 @@ from clients.home import NodeHome
 from clients.node import Question, connected, serve
 from clients.pending import Pending
 from clients.tunnel import node_tunnel
+from clients.unheard import on_record
 from clients.warm import Worker
 from fedcredit.errors import FedCreditError, NodeError
 from fedcredit.trust.keys import Identity, PublicIdentity
@@ -81,31 +82,26 @@ def _answer_all(
 
         def answer(question: Question) -> Message:
             began = time.monotonic()
-            try:
-                refresh.if_unknown(question.bundle)
-                door.let_in(question)
-                reply = worker.ask(question.message)
-            except FedCreditError as fault:
-                status.refused(fault.code)
-                kept.append("refused", {"type": question.message.metadata.message_type[:40], "code": fault.code})
-                raise
+            refresh.if_unknown(question.bundle)
+            door.let_in(question)
+            reply = worker.ask(question.message)
             status.answered(reply, seconds=time.monotonic() - began)
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            try:
-                refresh.if_unknown(sha256)
-                door.known_bundle(sha256, content)
-            except FedCreditError as fault:
-                status.refused(fault.code)
-                raise
+            refresh.if_unknown(sha256)
+            door.known_bundle(sha256, content)
+
+        def refused(envelope: Message, fault: FedCreditError) -> str:
+            status.refused(fault.code)
+            return on_record(kept, envelope, fault)
 
         def idle() -> None:
             refresh.if_due()
             status.note_manifest(refresh.version)
 
         pending = Pending(home.state / "question.pb")
-        serve(fleet, answer, known_bundle=known_bundle, idle=idle, pending=pending)
+        serve(fleet, answer, known_bundle=known_bundle, idle=idle, pending=pending, refused=refused)
 
 
 class _Refresh:

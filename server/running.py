@@ -61,7 +61,7 @@ class _Watch:
         self._gateway = GatewayProcess(consortium) if only in (None, "gateway") else None
         self._knows_nodes = only in (None, "superlink")
         self._has_coordinators = only in (None, "superexec")
-        self._registered = 0
+        self._registered, self._said = 0, ""
 
     def look(self) -> None:
         """Follow the manifest; a fault is logged, and tried again at the next look."""
@@ -79,8 +79,12 @@ class _Watch:
                     "manifest version %s: %s members may sign in at %s", manifest.version, number, manifest.gateway
                 )
         except (FedCreditError, OSError) as fault:
-            if not isinstance(fault, FederationError):  # a SuperLink that is just starting
+            # Not a SuperLink that is just starting; and what lasts is said once.
+            if not isinstance(fault, FederationError) and str(fault) != self._said:
+                self._said = str(fault)
                 log.warning("%s", fault)
+        else:
+            self._said = ""
 
     def stop(self) -> None:
         """End the gateway."""

@@ -1,38 +1,42 @@
-"""What a node was asked when it died is known to the next process once."""
+"""A question that a node takes and does not answer is known to its next process, whole, whatever ended the first."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
 
 from clients.pending import Pending
-from tests.conftest import small_files
 
 
-def test_question_that_was_answered_is_not_left(tmp_path: Path) -> None:
+def test_a_question_that_was_answered_leaves_no_note(tmp_path: Path) -> None:
     pending = Pending(tmp_path / "question.pb")
     with pending.noted(b"question"):
-        pass
+        assert (tmp_path / "question.pb").read_bytes() == b"question"
     assert pending.left() is None
 
 
-def test_question_that_failed_is_not_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_what_ends_the_node_over_a_question_leaves_the_note(end: type[BaseException], tmp_path: Path) -> None:
+    """SIGTERM during training is a KeyboardInterrupt: the reply is owed all the same."""
     pending = Pending(tmp_path / "question.pb")
-    with pytest.raises(ValueError, match="x"), pending.noted(b"question"):
-        raise ValueError("x")
-    assert pending.left() is None
+    with contextlib.suppress(end), pending.noted(b"question"):
+        raise end
+    assert pending.left() == b"question"
+    assert pending.left() is None, "it is owned up to once"
 
 
-def test_question_over_which_a_process_died_is_left_once(tmp_path: Path) -> None:
-    path = tmp_path / "question.pb"
-    with Pending(path).noted(b"question"):
-        assert Pending(path).left() == b"question"  # as the next process finds it
-        assert Pending(path).left() is None
+def test_the_note_is_on_the_disk_before_the_question_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, real = [], os.fsync
 
+    def fsync(file: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{file}").resolve().name)
+        real(file)
 
-def test_full_disk_keeps_no_question_from_its_answer(tmp_path: Path) -> None:
-    answered = []
-    with small_files(3), Pending(tmp_path / "question.pb").noted(b"question"):
-        answered.append(1)
-    assert answered
+    monkeypatch.setattr(os, "fsync", fsync)
+    with Pending(tmp_path / "question.pb").noted(b"question"):
+        assert len(synced) == 2, "the bytes, and the name in the folder"
+        assert synced[1] == tmp_path.name
+        assert [path.name for path in tmp_path.iterdir()] == ["question.pb"], "no draft is left"
