@@ -145,7 +145,8 @@ def _said(offer: Offer) -> list[str]:
         + ", ".join(one.name for one in manifest.active_members),
     ]
     lines += [
-        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, {len(rule.bundles)} versions of its code"
+        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, "
+        f"bundle {' or '.join(digest[:16] for digest in rule.bundles)}"
         for rule in manifest.studies
     ]
     lines += [f"software {one.name} {one.version} sha256 {one.sha256}" for one in join.software]

@@ -84,6 +84,10 @@ class _Watch:
                 wait_for_port(self._files.address, seconds=0.0)
                 register_members(manifest, self._files)
                 self._registered = manifest.version
+                number = len(manifest.active_members)
+                log.info(
+                    "manifest version %s: %s members may sign in at %s", manifest.version, number, manifest.gateway
+                )
             self._told = ""
         except (FedCreditError, OSError) as fault:
             is_news = str(fault) != self._told
