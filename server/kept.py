@@ -119,7 +119,8 @@ def pids_in(folder: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in sorted(folder.glob("pids-*.json")):
         with contextlib.suppress(OSError, ValueError):
-            found |= {str(name): int(pid) for name, pid in json.loads(path.read_bytes()).items()}
+            noted = json.loads(path.read_bytes())
+            found |= {name: pid for name, pid in noted.items() if type(pid) is int} if isinstance(noted, dict) else {}
     return found
 
 
