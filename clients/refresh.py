@@ -70,6 +70,8 @@ class Refresh:
         """Fetch it; a fault is logged, and it is tried again."""
         self._due = time.monotonic() + REFRESH_SECONDS
         try:
+            # A certificate that `node join` has renewed: the gateway may know the former one no more.
+            self._tunnel.go_by(node_ends(self._home, self._facts, self._manifest))
             url = f"http://{self._tunnel.address}{MANIFEST_PATH}"
             data = fetch(url, most=MAX_FILE_BYTES, seconds=ANSWER_SECONDS)
             self._follow(ManifestFile(self._home.manifest).accept(data, now=datetime.now(UTC)))
