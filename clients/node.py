@@ -3,7 +3,7 @@
 It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
 SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
 trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here, in
-fedcredit/federation/grid.py and in server/superlink.py only.
+fedcredit/federation/grid.py, pieces.py and packing.py, and in server/superlink.py, bundle.py and launch.py only.
 """
 
 from __future__ import annotations
@@ -26,16 +26,12 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
-    get_object_id,
     get_object_tree,
-    iterate_object_tree,
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectUnavailableError,
-    inflate_object_from_contents,
-    pull_objects,
     push_object_contents_from_iterable,
 )
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
@@ -44,23 +40,21 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
 from clients.pending import Pending
 from fedcredit.errors import FedCreditError, NodeError
+from fedcredit.federation.pieces import whole
+from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.keys import require_private
 
 log = logging.getLogger(__name__)
 
 UNAUTHORIZED = 401
+# What flwr's client raises, and protobuf below it, where the SuperLink answers with other bytes than Flower's.
+UNREADABLE = (DecodeError, LookupError, TypeError, ValueError, RecursionError)
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
-MAX_OBJECTS = 4096  # of one message: its records, arrays and their pieces
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
-# What flwr raises, and protobuf below it, where bytes are no objects of a message.
-NO_OBJECTS = (ObjectPullError, DecodeError, LookupError, TypeError, ValueError, RecursionError)
-# Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
 # A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
 # a while that grows with how long it has been empty.
 FIRST_POLL_SECONDS, POLL_GROWTH, LONGEST_POLL_SECONDS = 0.05, 1.5, 1.0
@@ -76,6 +70,7 @@ class Question:
 
 
 Answer = Callable[[Question], Message]
+Refused = Callable[[Message, FedCreditError], str]
 
 
 @dataclass(frozen=True)
@@ -123,6 +118,11 @@ def connected(address: str, key: Path, *, last_node: int | None = None) -> Itera
         raise broken
 
 
+def code_of(envelope: Message, fault: FedCreditError) -> str:
+    """The code of a refusal that is kept nowhere."""
+    return fault.code
+
+
 def serve(
     fleet: Fleet,
     answer: Answer,
@@ -130,11 +130,13 @@ def serve(
     known_bundle: Callable[[str, bytes], None],
     idle: Callable[[], None],
     pending: Pending,
+    refused: Refused = code_of,
 ) -> None:
     """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
 
     `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it. `pending`
-    knows the question over which an earlier process died: its answer is a code.
+    knows the question over which an earlier process died: its answer is a code. `refused` hears of every question that
+    is not answered, and says by which code.
     """
     bundles: dict[int, str | FedCreditError] = {}
     gaps = deque([0.0], maxlen=GAPS)
@@ -150,7 +152,7 @@ def serve(
         gaps.append(time.monotonic() - answered)
         envelope, tree = found
         with pending.noted(pack(envelope)), _dropped(envelope):
-            _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
+            _answer_one(fleet, envelope, tree, answer, bundles, known_bundle, refused)
         wait, answered = FIRST_POLL_SECONDS, time.monotonic()
         time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
@@ -170,14 +172,25 @@ def be_task(*, run: int, node: int) -> None:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, node, 1
 
 
+@contextmanager
+def _said() -> Iterator[None]:
+    """What the SuperLink says. Raises NodeError: it is none of Flower's messages."""
+    try:
+        yield
+    except UNREADABLE as fault:
+        found = f"an answer that cannot be read ({type(fault).__name__})"
+        raise NodeError("SuperLink", found=found, expected="one of Flower's") from None
+
+
 def _receive(fleet: Fleet) -> Any:
     try:
-        return fleet.receive()
+        with _said():
+            return fleet.receive()
     except RunNotRunningException:  # flwr's reading of a 403: the gateway does not know this institution any more
         log.warning("the gateway refuses this node")
         time.sleep(LONGEST_POLL_SECONDS)
         return None
-    except HTTPError as fault:
+    except (HTTPError, NodeError) as fault:
         log.warning("the mailbox cannot be read: %s", fault)
         time.sleep(LONGEST_POLL_SECONDS)
         return None
@@ -190,7 +203,7 @@ def _dropped(envelope: Message) -> Iterator[None]:
         yield
     except RunNotRunningException:
         log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
-    except (HTTPError, ObjectUnavailableError, ObjectPullError) as fault:
+    except (HTTPError, ObjectUnavailableError, ObjectPullError, NodeError) as fault:
         log.warning("a question of run %s is dropped: %s", envelope.metadata.run_id, fault)
 
 
@@ -199,11 +212,15 @@ def _own_up(fleet: Fleet, pending: Pending) -> None:
     left = pending.left()
     if left is None:
         return
-    envelope = unpack(left)
+    try:
+        envelope = unpack(left)
+    except UNREADABLE:  # cut short by a disk that was full
+        log.warning("the node died over a question that it has no note of")
+        return
     log.warning("the node died over a question of run %s: it is answered with a code", envelope.metadata.run_id)
     be_task(run=envelope.metadata.run_id, node=fleet.node)
     with _dropped(envelope):
-        _push(fleet, Message(Error(CLIENT_APP_RAISED, NodeError.code), reply_to=envelope), seconds=0.0)
+        _push(fleet, _coded(envelope, NodeError.code), seconds=0.0)
 
 
 def _answer_one(
@@ -213,6 +230,7 @@ def _answer_one(
     answer: Answer,
     bundles: dict[int, str | FedCreditError],
     known_bundle: Callable[[str, bytes], None],
+    refused: Refused,
 ) -> None:
     began, run = time.monotonic(), envelope.metadata.run_id
     be_task(run=run, node=fleet.node)
@@ -225,15 +243,23 @@ def _answer_one(
         reply = answer(Question(bundle, _pull(fleet, envelope, tree)))
     except FedCreditError as fault:
         log.warning("%s refused: %s", envelope.metadata.message_type, fault)
-        reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)
+        reply = _coded(envelope, refused(envelope, fault))
     _push(fleet, reply, seconds=time.monotonic() - began)
 
 
+def _coded(envelope: Message, code: str) -> Message:
+    with _said():  # the envelope is the SuperLink's word too
+        return Message(Error(CLIENT_APP_RAISED, code), reply_to=envelope)
+
+
 def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None]) -> str | FedCreditError:
-    digest = str(fleet.get_run(run).fab_hash)
+    """The bundle's hash, or why it is none of ours, which stays so; another fault is of this moment, and is raised."""
+    with _said():
+        digest = str(fleet.get_run(run).fab_hash)
+        content = fleet.get_fab(digest, run).content
     try:
-        known_bundle(digest, fleet.get_fab(digest, run).content)
-    except FedCreditError as fault:
+        known_bundle(digest, content)
+    except BundleRefused as fault:
         return fault
     return digest
 
@@ -241,34 +267,12 @@ def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None
 def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
     """The message with its content, within the size that a question may have."""
     run, key = envelope.metadata.run_id, envelope.metadata.message_id
-    wanted = [item.object_id for item in iterate_object_tree(tree)]
-    if len(wanted) > MAX_OBJECTS:
-        raise NodeError("question", found=f"{len(wanted)} pieces", expected=f"at most {MAX_OBJECTS}")
-    left = MAX_QUESTION_BYTES
-
-    def pull(object_id: str) -> bytes:
-        nonlocal left
-        content = fleet.pull_object(run, object_id)
-        left -= len(content)
-        if left < 0:
-            raise NodeError("question", found="a larger one", expected=f"at most {MAX_QUESTION_BYTES} bytes")
-        # Its name is its hash: so a message that comes again under another name is another message.
-        if get_object_id(content) != object_id:
-            raise NodeError("question", found="a piece that is not what its name says", expected="the hash of it")
-        return content
-
-    try:
-        contents = pull_objects(wanted, pull, initial_backoff=FIRST_WAIT_SECONDS, backoff_cap=LONGEST_WAIT_SECONDS)
+    message = whole(key, tree, lambda piece: fleet.pull_object(run, piece), most_bytes=MAX_QUESTION_BYTES)
+    with _said():
         fleet.confirm(run, key)
-        message = inflate_object_from_contents(key, contents)
-    except NO_OBJECTS as fault:
-        raise NodeError("question", found=f"no message ({type(fault).__name__})", expected="one") from None
-    if not isinstance(message, Message) or not message.has_content():
-        raise NodeError("question", found=f"a {type(message).__name__} without content", expected="a message")
     about = message.metadata
-    if (about.run_id, about.dst_node_id) != (run, fleet.node):
-        raise NodeError("question", found="one of another run or node", expected="one of this run, for this node")
-    message.metadata.__dict__["_message_id"] = key
+    if not message.has_content() or (about.run_id, about.dst_node_id) != (run, fleet.node):
+        raise NodeError("question", found="none, or one of another run or node", expected="one for this node")
     return message
 
 
@@ -278,9 +282,10 @@ def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
         reply.metadata.__dict__["_message_id"] = reply.object_id
         tree = get_object_tree(reply)
         contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
+    with _said():
         wanted, session = fleet.send(reply, tree, seconds)
-    pieces = [(key, content) for key, content in contents.items() if key in wanted]
-    push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
+        pieces = [(key, content) for key, content in contents.items() if key in wanted]
+        push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
 
 
 def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:

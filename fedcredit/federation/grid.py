@@ -1,27 +1,35 @@
 """Flower's grid inside one process: messages reach a ClientApp by a call, so a round costs what its training costs.
 
-Private names of flwr (pinned to one minor version) are used here, in clients/node.py, server/superlink.py and
-server/bundle.py only.
+Private names of flwr (pinned to one minor version) are used here and where clients/node.py says.
 """
 
 from __future__ import annotations
 
 import itertools
-import time
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
+from flwr.app.message import make_message
 from flwr.clientapp import ClientApp
+from flwr.common.serde import metadata_from_proto
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.message_pb2 import Metadata as ProtoMetadata
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, NodeError
 from fedcredit.federation.packing import pack, unpack
+from fedcredit.federation.pieces import whole
+
+log = logging.getLogger(__name__)
 
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 _RUN_ID = 1
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.5
+MAX_REPLY_BYTES = 192 * 1024 * 1024  # a masked vector has eight bytes for each of the model's four, and its shares
 
 
 class InProcessGrid(Grid):
@@ -90,15 +98,15 @@ class InProcessGrid(Grid):
 
 
 class DeployedGrid(Grid):
-    """A SuperLink's grid, used sparingly: contents are packed, and a reply that is being uploaded is looked for soon.
+    """A SuperLink's grid, used sparingly, and without trust in what nodes upload: contents are packed, replies bounded.
 
-    A node sends its reply first and the pieces of it after; flwr waits a second, then two, when it asks in between.
+    Flower's own waits a second, then two, when it asks while a reply is being uploaded; it believes a reply's own word
+    on which message it answers; and one reply that is none, of one institution, ends the run of all.
     """
 
     def __init__(self, grid: Any) -> None:
         self._grid = grid
-        client = grid._runtime_client
-        client.PullObject = _pull_soon(client.PullObject)
+        self._client = grid._runtime_client
 
     def set_run(self, run: Any) -> None:
         """The run that this grid is for."""
@@ -134,39 +142,35 @@ class DeployedGrid(Grid):
         return self._grid.push_messages(sent)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """The replies that have come; one whose content cannot be read is an error reply."""
-        replies = list(self._grid.pull_messages(list(message_ids)))
-        for number, reply in enumerate(replies):
-            if reply.has_content():
-                try:
-                    reply.content = unpack(reply.content)
-                except ConfigError as fault:
-                    about = reply.metadata
-                    bad = Message(
-                        Error(CLIENT_APP_RAISED, fault.code),
-                        dst_node_id=about.src_node_id,
-                        message_type=about.message_type,
-                    )
-                    bad.metadata.__dict__["_reply_to_message_id"] = about.reply_to_message_id
-                    replies[number] = bad
-        return replies
+        """The replies that have come; one that is none is an error reply."""
+        found = self._client.PullMessages(PullAppMessagesRequest(message_ids=list(message_ids)))
+        pairs = zip(found.messages_list, found.message_object_trees, strict=True)
+        return [self._reply(envelope.metadata, tree) for envelope, tree in pairs]
+
+    def _reply(self, about: ProtoMetadata, tree: ObjectTree) -> Message:
+        """The reply that the SuperLink announced; `about` is what it vouches for itself."""
+        try:
+            reply = self._whole(about, tree)
+        except (NodeError, ConfigError) as fault:
+            log.warning("a reply of node %s: %s", about.src_node_id, fault)
+            reply = make_message(metadata_from_proto(about), error=Error(CLIENT_APP_RAISED, fault.code))
+        self._client.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(node=self._grid.node, run_id=about.run_id, message_object_id=about.message_id)
+        )
+        return reply
+
+    def _whole(self, about: ProtoMetadata, tree: ObjectTree) -> Message:
+        pull = make_pull_object_fn_protobuf(self._client.PullObject, self._grid.node, about.run_id)
+        reply = whole(about.message_id, tree, pull, most_bytes=MAX_REPLY_BYTES)
+        if reply.metadata.reply_to_message_id != about.reply_to_message_id:
+            raise NodeError("reply", found="one to another message", expected="one to the node's own")
+        if reply.has_content():
+            reply.content = unpack(reply.content)
+        return reply
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Not used: `Exchange` sends, and looks for replies at its own pace."""
         raise NotImplementedError
-
-
-def _pull_soon(pull: Any) -> Any:
-    def pull_soon(request: Any) -> Any:
-        wait = FIRST_WAIT_SECONDS
-        while True:
-            answer = pull(request)
-            if answer.object_available or not answer.object_found or wait > LONGEST_WAIT_SECONDS:
-                return answer
-            time.sleep(wait)
-            wait *= 1.5
-
-    return pull_soon
 
 
 def _copy(content: RecordDict) -> RecordDict:

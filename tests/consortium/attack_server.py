@@ -26,7 +26,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Send what is laid down, until a file `end` is."""
     folder = Path(os.environ["FEDCREDIT_CONSORTIUM"]) / "attack" / str(context.run_config["order"])
-    DeployedGrid(grid)  # for its patience with replies that are being uploaded
+    replies = DeployedGrid(grid)
     (folder / "ready").touch()
     waiting: dict[str, Path] = {}
     while not (folder / "end").exists():
@@ -39,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
                 _write(asked.with_suffix(".said"), {"unsent": f"{type(fault).__name__}: {str(fault)[:300]}"})
                 continue
             waiting[key] = asked.with_suffix(".said")
-        for reply in grid.pull_messages(list(waiting)) if waiting else ():
+        for reply in replies.pull_messages(list(waiting)) if waiting else ():
             _write(waiting.pop(reply.metadata.reply_to_message_id), _told(reply))
         time.sleep(0.05)
 

@@ -21,9 +21,9 @@ from tests.consortium.attacker import superlink_of
 from tests.consortium.test_rounds import in_process
 from tests.consortium.world import NAMES, World
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAM = Path(sys.executable).with_name("flower-supernode")
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0  # Flower starts a process for each message
 
 
 def test_flower_s_own_node_with_our_app_gives_the_same_update(world: World, tmp_path: Path) -> None:
