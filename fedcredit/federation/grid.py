@@ -1,13 +1,12 @@
 """Flower's grid inside one process: messages reach a ClientApp by a call, so a round costs what its training costs.
 
-Private names of flwr (pinned to one minor version) are used here, in clients/node.py, server/superlink.py and
-server/bundle.py only.
+A private name of flwr (pinned to one minor version) is used here. Others are in objects.py, replies.py and packing.py
+beside it, in clients/node.py, server/superlink.py, server/bundle.py and server/launch.py, and nowhere else.
 """
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,12 +15,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedcredit.errors import ConfigError
-from fedcredit.federation.packing import pack, unpack
-
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 _RUN_ID = 1
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.01, 0.5
 
 
 class InProcessGrid(Grid):
@@ -87,86 +82,6 @@ class InProcessGrid(Grid):
             reply.content = _copy(reply.content)
         self._replies[key] = reply
         return key
-
-
-class DeployedGrid(Grid):
-    """A SuperLink's grid, used sparingly: contents are packed, and a reply that is being uploaded is looked for soon.
-
-    A node sends its reply first and the pieces of it after; flwr waits a second, then two, when it asks in between.
-    """
-
-    def __init__(self, grid: Any) -> None:
-        self._grid = grid
-        client = grid._runtime_client
-        client.PullObject = _pull_soon(client.PullObject)
-
-    def set_run(self, run: Any) -> None:
-        """The run that this grid is for."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        """Facts of the run."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """A message from the server to a node."""
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """The nodes that are online."""
-        return self._grid.get_node_ids()
-
-    def get_nodes(self) -> Iterable[Any]:
-        """The nodes that are online, with their keys."""
-        return self._grid.get_nodes()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send the messages, each with its content packed; messages that share a content share the packed one."""
-        packed: dict[int, RecordDict] = {}
-        sent = []
-        for message in messages:
-            content = packed.setdefault(id(message.content), pack(message.content))
-            about = message.metadata
-            sent.append(Message(content, about.dst_node_id, about.message_type, group_id=about.group_id, ttl=about.ttl))
-        return self._grid.push_messages(sent)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """The replies that have come; one whose content cannot be read is an error reply."""
-        replies = list(self._grid.pull_messages(list(message_ids)))
-        for number, reply in enumerate(replies):
-            if reply.has_content():
-                try:
-                    reply.content = unpack(reply.content)
-                except ConfigError as fault:
-                    about = reply.metadata
-                    bad = Message(
-                        Error(CLIENT_APP_RAISED, fault.code),
-                        dst_node_id=about.src_node_id,
-                        message_type=about.message_type,
-                    )
-                    bad.metadata.__dict__["_reply_to_message_id"] = about.reply_to_message_id
-                    replies[number] = bad
-        return replies
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Not used: `Exchange` sends, and looks for replies at its own pace."""
-        raise NotImplementedError
-
-
-def _pull_soon(pull: Any) -> Any:
-    def pull_soon(request: Any) -> Any:
-        wait = FIRST_WAIT_SECONDS
-        while True:
-            answer = pull(request)
-            if answer.object_available or not answer.object_found or wait > LONGEST_WAIT_SECONDS:
-                return answer
-            time.sleep(wait)
-            wait *= 1.5
-
-    return pull_soon
 
 
 def _copy(content: RecordDict) -> RecordDict:
