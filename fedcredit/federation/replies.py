@@ -33,6 +33,7 @@ CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 # A node sends its reply first and the pieces of it after: a new one is looked for again at once, for a while.
 FIRST_WAIT_SECONDS, WAIT_GROWTH, SOON_SECONDS = 0.01, 1.5, 1.0
 STANDSTILL_SECONDS = 30.0  # an upload of which no piece came for so long is given up
+LONGEST_LOOK_SECONDS = 1.0  # at one reply, before the others have their turn: it may be of thousands of pieces
 
 
 @dataclass
@@ -117,11 +118,14 @@ class Replies:
         return make_message(metadata, content, error)
 
     def _is_whole(self, upload: _Upload, *, run: int, most_bytes: int) -> bool:
-        """Pull what is missing, up to the first piece that is not uploaded yet."""
+        """Pull what is missing, up to the first piece that is not uploaded yet, and for no longer than a look may take."""
+        over = time.monotonic() + LONGEST_LOOK_SECONDS
         left = most_bytes - sum(map(len, upload.contents.values()))
         for name in pieces_of(upload.tree):
             if name in upload.contents:
                 continue
+            if time.monotonic() > over:
+                return False
             found = self._pulled(name, run=run)
             if not found.object_found:
                 raise ReplyError("reply", found="an upload that was broken off", expected="all its pieces")

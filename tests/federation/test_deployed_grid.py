@@ -12,7 +12,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.proto.error_pb2 import Error as ErrorProto
 from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
 from flwr.proto.runtime_pb2 import PullAppMessagesResponse
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_id
 from flwr.supercore.task_identity import TaskIdentity
@@ -258,6 +258,26 @@ def test_reply_whose_pieces_are_missing_holds_up_no_other_and_comes_when_they_do
     content = pack(RecordDict({"config": ConfigRecord({"other": 1})}))["packed"].deflate()
     link.objects[get_object_id(content)] = content
     assert pulled(grid, keys[:1])[keys[0]].content["config"]["other"] == 1
+
+
+def test_reply_of_thousands_of_pieces_gives_the_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "LONGEST_LOOK_SECONDS", 0.05)
+    link = SuperLink()
+    grid, keys = asking(link, question)
+    link.upload(keys[0], *(piece("ArrayChunk", [], number.to_bytes(2)) for number in range(4000)), RECORD)
+    pull = link.PullObject
+
+    def slow(request: object) -> PullObjectResponse:
+        time.sleep(0.01)
+        return pull(request)
+
+    link.PullObject = slow  # type: ignore[method-assign]
+    for key in keys[1:]:
+        link.answer(key, pack(CONTENT))
+    assert set(pulled(grid, keys)) == set(keys[1:])
+    assert link.requests["PullObject"] < 20
+    assert pulled(grid, keys[:1]) == {}
+    assert 6 < link.requests["PullObject"] < 40  # it goes on where it was
 
 
 def test_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
