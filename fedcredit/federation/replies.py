@@ -118,7 +118,7 @@ class Replies:
         return make_message(metadata, content, error)
 
     def _is_whole(self, upload: _Upload, *, run: int, most_bytes: int) -> bool:
-        """Pull what is missing, up to the first piece that is not uploaded yet, and for no longer than a look may take."""
+        """Pull what is missing, up to the first piece that is not there yet, for no longer than a look may take."""
         over = time.monotonic() + LONGEST_LOOK_SECONDS
         left = most_bytes - sum(map(len, upload.contents.values()))
         for name in pieces_of(upload.tree):

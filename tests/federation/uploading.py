@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from flwr.app import Message, RecordDict
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
@@ -106,3 +107,16 @@ def asking(link: SuperLink, question: Callable[[int], Message], *, nodes: int = 
     """A coordinator's grid on it that has asked each node."""
     grid = DeployedGrid(link)
     return grid, list(grid.push_messages([question(node) for node in range(11, 11 + nodes)]))
+
+
+CONTENT = RecordDict({"config": ConfigRecord({"k": 1}), "arrays": ArrayRecord({"w": Array(np.zeros(4, np.float32))})})
+
+
+def question(node: int) -> Message:
+    """What a coordinator asks a node."""
+    return Message(RecordDict({"config": ConfigRecord({"round": 1})}), node, "train")
+
+
+def pulled(grid: DeployedGrid, keys: list[str]) -> dict[str, Message]:
+    """The replies that are there, by the message that they answer."""
+    return {reply.metadata.reply_to_message_id: reply for reply in grid.pull_messages(keys)}
