@@ -67,7 +67,7 @@ def check_versions(subject: Subject) -> Iterator[Line]:
     for name in dict.fromkeys(one.name for one in named):
         builds = [one for one in named if one.name == name]
         here = installed([name])
-        if here and here[0] in builds:
+        if here and (here[0].version, here[0].sha256) in {(one.version, one.sha256) for one in builds}:
             said.append(f"{name} {here[0].version}")
             continue
         wanted = " or ".join(one.version for one in builds)
@@ -77,6 +77,8 @@ def check_versions(subject: Subject) -> Iterator[Line]:
         else:
             found = f"{name} {here[0].version if here else 'not installed'}, the consortium runs {wanted}"
             remedy = f"pip install '{name}=={builds[-1].version}'"
+        if builds[-1].wheel:
+            remedy = f"pip install {builds[-1].wheel}, whose sha256 is {builds[-1].wheel_sha256}"
         yield Line("versions", False, found, remedy)
     if said or not named:
         yield Line("versions", True, ", ".join(said) or "the manifest names none")

@@ -145,10 +145,13 @@ def _said(offer: Offer) -> list[str]:
         + ", ".join(one.name for one in manifest.active_members),
     ]
     lines += [
-        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, {len(rule.bundles)} versions of its code"
+        f"study {rule.study}, for {rule.purpose}, until {rule.until:%Y-%m-%d}, "
+        f"bundle {' or '.join(digest[:16] for digest in rule.bundles)}"
         for rule in manifest.studies
     ]
-    lines += [f"software {one.name} {one.version} sha256 {one.sha256}" for one in join.software]
+    for one in join.software:
+        handed_out = f", from {one.wheel} with sha256 {one.wheel_sha256}" if one.wheel else ""
+        lines.append(f"software {one.name} {one.version} sha256 {one.sha256}{handed_out}")
     if offer.is_kept:
         return [*lines, "The policy that is here stays as your officer signed it."]
     return [*lines, f"The policy of {join.institution} allows:", *(f"  {one}" for one in in_plain_words(offer.policy))]

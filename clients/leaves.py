@@ -62,6 +62,9 @@ def fixed_by(schema: Mapping[str, Any]) -> Fixed:
 
     >>> fixed_by({"required": ["privacy"], "properties": {"privacy": {"type": "object"}, "metrics": {"const": "none"}}})
     Fixed(is_masked=None, is_private=True, metrics='none', personalises=None)
+    >>> masked = {"properties": {"masking": {"$ref": "#/$defs/m"}}, "$defs": {"m": {"type": "object"}}}
+    >>> fixed_by(masked).is_masked
+    True
     """
     metrics = value_of(schema, "metrics")
     return Fixed(
@@ -190,6 +193,9 @@ def _is_there(schema: Mapping[str, Any], name: str) -> bool | None:
     """Whether a part of the task is always there, never, or as the study likes."""
     properties = schema.get("properties")
     part = properties.get(name) if isinstance(properties, Mapping) else None
+    defined = schema.get("$defs")
+    if isinstance(part, Mapping) and set(part) == {"$ref"} and isinstance(defined, Mapping):
+        part = defined.get(str(part["$ref"]).removeprefix("#/$defs/"))
     if not isinstance(part, Mapping):
         return None
     if part.get("type") == "null" or ("const" in part and part["const"] is None):

@@ -219,11 +219,10 @@ def _answer_one(
     try:
         if run not in bundles:
             bundles[run] = _bundle_of(fleet, run, known_bundle)
-        message = _pull(fleet, envelope, tree)
         bundle = bundles[run]
         if isinstance(bundle, FedCreditError):
-            raise bundle
-        reply = answer(Question(bundle, message))
+            raise bundle.with_traceback(None)  # else each time would keep its message alive in the traceback
+        reply = answer(Question(bundle, _pull(fleet, envelope, tree)))
     except FedCreditError as fault:
         log.warning("%s refused: %s", envelope.metadata.message_type, fault)
         reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
 from datetime import date
@@ -16,7 +17,7 @@ from clients.leaves_cli import leaving
 from clients.policy_cli import policy
 from clients.running_cli import running
 from clients.upkeep_cli import upkeep
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, FedCreditError
 
 if TYPE_CHECKING:
     from fedcredit.privacy.ceilings import Ceilings
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from fedcredit.privacy.schedule import Fitted
     from fedcredit.privacy.statement import Statement
 
-node = typer.Typer(name="node", no_args_is_help=True, help="See what this institution's companies have spent.")
+node = typer.Typer(
+    name="node", no_args_is_help=True, help="An institution's node: join, start, see what leaves, refuse."
+)
 ledger = typer.Typer(name="ledger", invoke_without_command=True)
 node.add_typer(ledger)
 node.add_typer(joining)
@@ -37,13 +40,15 @@ node.add_typer(policy)
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")
 ]
-CeilingsFile = Annotated[Path | None, typer.Option("--ceilings", help="YAML file of the institution's own limits.")]
+CeilingsFile = Annotated[
+    Path | None, typer.Option("--ceilings", help="YAML file of the institution's own limits; else its policy's.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @node.callback()
 def main() -> None:
-    """See what this institution's companies have spent."""
+    """An institution's node: join, start, see what leaves and what was spent, refuse."""
 
 
 @ledger.callback()
@@ -68,7 +73,7 @@ def show_ledger(
     from fedcredit.privacy.statement import statements
 
     path, entries = _entries(ledger_file)
-    found = statements(entries, ceilings=_ceilings(ceilings_file), next_epsilon=next_epsilon)
+    found = statements(entries, ceilings=_ceilings(ceilings_file, ledger=path), next_epsilon=next_epsilon)
     head = entries[-1].hash if entries else None
     if as_json:
         facts = {"ledger": str(path), "entries": len(entries), "verified": True, "head": head}
@@ -151,9 +156,17 @@ def _entries(said: Path | None) -> tuple[Path, list[Entry]]:
     return said, Ledger(said).entries()
 
 
-def _ceilings(said: Path | None) -> Ceilings:
+def _ceilings(said: Path | None, *, ledger: Path | None = None) -> Ceilings:
+    """Those of the file; else those of the policy that stands beside the ledger of a node."""
     from fedcredit.privacy.ceilings import Ceilings
 
+    policy_file = ledger.with_name("policy.yaml") if ledger else None
+    if said is None and policy_file is not None and policy_file.exists():
+        from clients.policy_file import parse_policy, read_text
+
+        with contextlib.suppress(FedCreditError):  # `node check` says what is wrong with a policy
+            limits = parse_policy(read_text(policy_file), where=policy_file.name).epsilon
+            return Ceilings(lifetime_epsilon=limits.lifetime, run_epsilon=limits.run)
     return Ceilings.read(said) if said else Ceilings()
 
 

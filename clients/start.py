@@ -72,9 +72,9 @@ def run_node(home: NodeHome) -> None:
 def _answer_all(
     home: NodeHome, door: Door, worker: Worker, status: _Status, refresh: _Refresh, *, address: str
 ) -> None:
-    session = home.run / "session.json"
+    session = home.run / "session.json"  # kept: who is killed, or ends while the platform is away, cannot sign off
     kept = AuditLog(home.audit_log, Identity.load(home.identity))  # what the worker never saw is on record too
-    with _signed_off(session), connected(address, home.flower, last_node=_last_node(session)) as fleet:
+    with connected(address, home.flower, last_node=_last_node(session)) as fleet:
         session.write_text(json.dumps({"node": fleet.node, "place": _place(session)}))
         status.write("online", node=fleet.node)
         log.info("online as node %s", fleet.node)
@@ -93,8 +93,12 @@ def _answer_all(
             return reply
 
         def known_bundle(sha256: str, content: bytes) -> None:
-            refresh.if_unknown(sha256)
-            door.known_bundle(sha256, content)
+            try:
+                refresh.if_unknown(sha256)
+                door.known_bundle(sha256, content)
+            except FedCreditError as fault:
+                status.refused(fault.code)
+                raise
 
         def idle() -> None:
             refresh.if_due()
@@ -102,15 +106,6 @@ def _answer_all(
 
         pending = Pending(home.state / "question.pb")
         serve(fleet, answer, known_bundle=known_bundle, idle=idle, pending=pending)
-
-
-@contextmanager
-def _signed_off(session: Path) -> Iterator[None]:
-    """What flwr does when a connection ends is sign off; only a process that was killed leaves something to tidy up."""
-    try:
-        yield
-    finally:
-        session.unlink(missing_ok=True)
 
 
 class _Refresh:
@@ -226,7 +221,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _last_node(session: Path) -> int | None:
-    """The id under which this folder's node was active on this machine, where it did not sign off."""
+    """The id under which this folder's node was active on this machine; a second sign-off of it does no harm."""
     try:
         said = json.loads(session.read_text())
         return int(said["node"]) if said["place"] == _place(session) else None

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-study = typer.Typer(name="study", no_args_is_help=True, help="Compare alone, federated and pooled on one machine.")
+study = typer.Typer(
+    name="study", no_args_is_help=True, help="Compare alone, federated and pooled; here, or at a consortium."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]

@@ -133,11 +133,10 @@ def summary(report: Report) -> str:
         about = f"  {row['model']}, noise: {row['noise']}" if len(private) > 1 else ""
         lines.append(f"{row['name']:30} {row['method']:12} {row['split']:16} {privacy:8} {interval}{about}")
     for target in report.data["targets"]:
-        measured = "-" if target["measured"] is None else f"{target['measured']:.4g}"
-        lines.append(
-            f"target {target['name']}: asked {target['asked']}, measured {measured}, "
-            f"{'met' if target['met'] else 'NOT MET'}"
-        )
+        outcome = "not measured in this run"
+        if target["measured"] is not None:
+            outcome = f"measured {target['measured']:.4g}, {'met' if target['met'] else 'NOT MET'}"
+        lines.append(f"target {target['name']}: asked {target['asked']}, {outcome}")
     lines += [f"{gain['institution']}: {gain['verdict']}" for gain in report.gain]
     lines.append(f"report: {report.folder}/report.html" if report.folder else "")
     return "\n".join(lines)

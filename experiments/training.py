@@ -99,10 +99,9 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     if unit.epsilon is not None:
         companies = [_companies(rows, name) for name in members]
         if settings.privacy.delta is None and not max(companies):
-            hint = "at most 1 / (10 n) for the n companies of the largest institution"
-            raise ConfigError(
-                "privacy.delta", found="null, and no rows of these institutions", expected="one", hint=hint
-            )
+            hint = "privacy.delta=1e-5 is right up to 10,000 companies at the largest of them; else 1 / (10 n) for n"
+            found = f"null, and no rows of {', '.join(members)} on this machine"
+            raise ConfigError("privacy.delta", found=found, expected="one", hint=hint)
         delta = settings.privacy.delta if settings.privacy.delta is not None else delta_for(max(companies))
         is_shared = unit.arm == "federated"  # an institution alone has nobody to share a noise with
         privacy = PrivacyTerms(

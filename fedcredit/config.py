@@ -121,8 +121,11 @@ def _check_deployed(settings: StudySettings) -> None:
     }
     for arm in settings.arms:
         if arm in reasons:
-            hint = "arms=[federated]; run the others with engine=inprocess where the rows are yours"
             found = f"{arm} with engine=superlink: {reasons[arm]}"
+            hint = f"fedcredit study run {settings.study} engine=superlink arms=[federated]"
+            if any(epsilon is not None for epsilon in settings.privacy.epsilons) and settings.privacy.metrics != "none":
+                hint += " privacy.metrics=none"
+            hint += "; the other arms run without engine=superlink, where all rows are yours"
             raise ConfigError("arms", found=found, expected="federated, and incumbent", hint=hint)
     if settings.leave_one_out:
         hint = "a member that should stay out stops its node, or refuses the study"

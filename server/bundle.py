@@ -33,6 +33,8 @@ clientapp = "clients.app:app"
 [tool.flwr.app.config]
 order = ""
 order-sha256 = ""
+order-certificate = ""
+order-signature = ""
 """
 
 

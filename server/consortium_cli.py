@@ -98,14 +98,28 @@ def revoke(
 
 
 @consortium.command("renew")
-def renew(officer: Keys = None, home: Home = None, dry_run: Rehearsal = False, as_json: Json = False) -> None:
-    """Sign the manifest for another span of days, with the packages that are installed here now."""
-    from fedcredit.trust.software import installed
+def renew(
+    wheels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the wheels that members install: their names and hashes go into the manifest."),
+    ] = None,
+    officer: Keys = None,
+    home: Home = None,
+    dry_run: Rehearsal = False,
+    as_json: Json = False,
+) -> None:
+    """Sign the manifest for another span of days, with the packages that are installed here now, or whose wheels lie in
+    a folder.
+    """
+    from fedcredit.trust.software import in_wheels, installed
     from server.consortium_output import proposed
 
     kept = opened(home)
     waiting = kept.pending()
-    packages = waiting.draft().packages if waiting and waiting.change == "renew" else tuple(installed())
+    packages = waiting.draft().packages if waiting and waiting.change == "renew" else ()
+    if not packages:
+        handed_out = {one.name: one for one in (in_wheels(wheels) if wheels else [])}
+        packages = tuple(handed_out.get(one.name, one) for one in installed())
     change = kept.prepared("renew", lambda at: kept.next_version(now=at, packages=packages), now=now())
     proposed(kept, change, officer=officer, dry_run=dry_run, as_json=as_json)
 

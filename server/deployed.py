@@ -28,6 +28,7 @@ from fedcredit.federation.deployed_grid import DeployedGrid
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from server.app import Conducted, Order, conduct
 from server.coordinators import CUT, at_work, notes_in, write_whole
+from server.order_signature import operator_of
 from server.orders import DeployedOrder
 from server.superlink import key_bytes, key_text
 from server.superlink_files import CONSORTIUM
@@ -40,15 +41,16 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the order in the run's settings; what came of it is in the platform's studies folder."""
-    order = DeployedOrder.from_config(context.run_config)
     home = Path(os.environ[CONSORTIUM])
+    manifest = ManifestFile(home / "manifest.json").read(now=datetime.now(UTC))
+    operator = operator_of(context.run_config, manifest)
+    order = DeployedOrder.from_config(context.run_config)
     folder = home / "studies" / order.folder
     folder.mkdir(parents=True, exist_ok=True)
     note = at_work(notes_in(home), flower_run=context.run_id, status=folder / STATUS)
     with _alone(folder), note:
-        story = _Story(folder, order, flower_run=context.run_id)
+        story = _Story(folder, order, flower_run=context.run_id, operator=operator)
         try:
-            manifest = ManifestFile(home / "manifest.json").read(now=datetime.now(UTC))
             conducted = conduct(
                 DeployedGrid(grid),
                 Order(order.task, order.plan, order.strategy, folder / "checkpoint", pinned=_pinned(manifest)),
@@ -101,9 +103,10 @@ def _alone(folder: Path) -> Iterator[None]:
 class _Story:
     """status.json and log.txt of one unit: what an operator reads while it runs."""
 
-    def __init__(self, folder: Path, order: DeployedOrder, *, flower_run: int) -> None:
+    def __init__(self, folder: Path, order: DeployedOrder, *, flower_run: int, operator: str) -> None:
         self._folder = folder
-        self._facts: dict[str, Any] = {"unit": order.unit, "rounds": order.plan.rounds, "flower_run": flower_run}
+        self._facts: dict[str, Any] = {"unit": order.unit, "rounds": order.plan.rounds}
+        self._facts |= {"flower_run": flower_run, "operator": operator}
         self.write("gathering")
 
     def round_done(self, record: RoundRecord) -> None:

@@ -30,6 +30,7 @@ from server.bundle import bundle
 from server.consortium.operator import Profile
 from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
+from server.order_signature import signed
 from server.orders import DeployedOrder
 from server.superlink import Control, control
 
@@ -61,7 +62,7 @@ def conduct_on_consortium(
         require_allowed(order, refreshed(profile, address))
         with (
             control(address) as superlink,
-            _Desk(superlink, address, order, patience_seconds=patience_seconds, on_round=on_round) as desk,
+            _Desk(superlink, address, order, profile, patience_seconds=patience_seconds, on_round=on_round) as desk,
             tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
         ):
             desk.run_to_end()
@@ -133,10 +134,13 @@ class _Desk:
         superlink: Control,
         address: str,
         order: DeployedOrder,
+        profile: Profile,
         *,
         patience_seconds: float,
         on_round: Callable[[RoundRecord], None],
     ) -> None:
+        key, certificate = profile.folder / "tls.key", profile.folder / "tls.crt"
+        self._config = signed(order.as_config(), key=key, certificate=certificate)
         self._superlink, self._address, self._order = superlink, address, order
         self._patience, self._on_round = patience_seconds, on_round
         self._http = httpx.Client(base_url=f"http://{address}/v1/studies/{order.folder}/", timeout=30)
@@ -198,7 +202,7 @@ class _Desk:
     def _start(self) -> int:
         while True:
             try:
-                return self._superlink.start(bundle(), self._order.as_config())
+                return self._superlink.start(bundle(), self._config)
             except FederationError as fault:
                 self._wait_or_raise(fault)
 

@@ -74,6 +74,10 @@ class _Watch:
                 wait_for_port(self._files.address, seconds=0.0)
                 register_members(manifest, self._files)
                 self._registered = manifest.version
+                number = len(manifest.active_members)
+                log.info(
+                    "manifest version %s: %s members may sign in at %s", manifest.version, number, manifest.gateway
+                )
         except (FedCreditError, OSError) as fault:
             if not isinstance(fault, FederationError):  # a SuperLink that is just starting
                 log.warning("%s", fault)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -76,7 +75,7 @@ def demo(
     words += ["--folder", str(folder)] if folder else []
     words += ["--json"] if as_json else []
     # It stands for both sides, so it is a program of its own: neither side imports the other.
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "experiments.demo", *words], check=False).returncode)
+    os.execv(sys.executable, [sys.executable, "-m", "experiments.demo", *words])  # noqa: S606 - who stops it, stops it all
 
 
 def running_pid(run: Path) -> int | None:

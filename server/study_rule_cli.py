@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from server.consortium_output import Home, Json, Keys, Rehearsal, now, opened, proposed, said
+
+if TYPE_CHECKING:
+    from fedcredit.trust.manifest import Manifest
 
 study = typer.Typer(name="study", no_args_is_help=True, help="Allow and forbid studies in the signed manifest.")
 
@@ -16,7 +20,7 @@ study = typer.Typer(name="study", no_args_is_help=True, help="Allow and forbid s
 def allow_study(
     name: str,
     purpose: Annotated[str, typer.Option(help="Why it is run; an institution's policy allows purposes.")],
-    until: Annotated[str, typer.Option(help="The last day, such as 2027-12-31.")],
+    until: Annotated[str | None, typer.Option(help="The last day, such as 2027-12-31; else a year from now.")] = None,
     bundle: Annotated[
         list[str] | None,
         typer.Option(help="SHA-256 of a Flower bundle that may run it; else that of this installation."),
@@ -37,15 +41,19 @@ def allow_study(
 ) -> None:
     """Allow a study: its purpose, the code that may run it, the parameters that it may ask for, its last day."""
     from fedcredit.trust.manifest import StudyRule
-    from server.consortium.studies import Limits, allowed, last_moment, narrowed, read_schema, task_schema
+    from server.bundle import bundle as installed
+    from server.consortium.studies import Limits, a_year_from, allowed, last_moment, narrowed, read_schema, task_schema
 
     kept = opened(home)
     limits = Limits(epsilon, rounds, tuple(model or ()), tuple(feature or ()), masked, not no_metrics)
     task = narrowed(read_schema(schema) if schema else task_schema(), study=name, limits=limits)
-    from server.bundle import bundle as installed
+    bundles = tuple(sorted(set(bundle or [installed().sha256])))
 
-    rule = StudyRule(name, purpose, tuple(sorted(set(bundle or [installed().sha256]))), task, last_moment(until))
-    change = kept.prepared(f"study allow {name}", lambda at: allowed(kept, rule, now=at), now=now())
+    def draft(at: datetime) -> Manifest:  # of the draft's own moment, so that the officers' days do not differ
+        last = last_moment(until) if until else a_year_from(at)
+        return allowed(kept, StudyRule(name, purpose, bundles, task, last), now=at)
+
+    change = kept.prepared(f"study allow {name}", draft, now=now())
     proposed(kept, change, officer=officer, dry_run=dry_run, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -109,6 +110,7 @@ def main() -> None:
     asked.add_argument("--folder", type=Path, help="keep everything there; else a folder that goes")
     asked.add_argument("--json", action="store_true", help="print the result as JSON")
     said = asked.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is stopped as by Ctrl-C
     folder = said.folder or Path(tempfile.mkdtemp(prefix="fedcredit-demo-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ MAX_SCHEMA_BYTES = 64 * 1024
 MAX_BUNDLES = 100
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]{0,63}")
+WHEEL = re.compile(r"[A-Za-z0-9_.+!-]{5,200}[.]whl")
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,34 @@ class StudyRule:
 
 @dataclass(frozen=True)
 class Package:
-    """Software that members install: name, version, and the SHA-256 that names this very build."""
+    """Software that members install: name, version, and the SHA-256 that names this very build.
+
+    wheel, wheel_sha256: the file to install it from, and its hash, where the platform hands out wheels.
+
+    >>> Package("flwr", "1.41.0", "0" * 64).requirement
+    'flwr==1.41.0'
+    """
 
     name: str
     version: str
     sha256: str
+    wheel: str = ""
+    wheel_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not PACKAGE.fullmatch(self.name) or not VERSION.fullmatch(self.version):
             raise ConfigError("package", found=f"{self.name[:80]!r} {self.version[:80]!r}", expected="name and version")
         checked_digest(self.sha256, where="package.sha256")
+        if bool(self.wheel) != bool(self.wheel_sha256) or (self.wheel and not WHEEL.fullmatch(self.wheel)):
+            raise ConfigError("package.wheel", found=self.wheel[:80] or "none", expected="a wheel's name and its hash")
+        if self.wheel:
+            checked_digest(self.wheel_sha256, where="package.wheel_sha256")
+
+    @property
+    def requirement(self) -> str:
+        """A line of a requirements file: pip installs this version, and of a named wheel this very file."""
+        pinned = f" --hash=sha256:{self.wheel_sha256}" if self.wheel else ""
+        return f"{self.name}=={self.version}{pinned}"
 
 
 @dataclass(frozen=True)

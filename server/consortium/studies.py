@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,11 @@ def last_moment(day: str) -> datetime:
         return datetime.combine(date.fromisoformat(day), time(23, 59, 59), UTC)
     except ValueError:
         raise ConfigError("--until", found=repr(day[:40]), expected="a day such as 2027-12-31") from None
+
+
+def a_year_from(moment: datetime) -> datetime:
+    """The end of the day 365 days later, in UTC."""
+    return last_moment((moment.astimezone(UTC) + timedelta(days=365)).date().isoformat())
 
 
 def allowed(consortium: Consortium, rule: StudyRule, *, now: datetime) -> Manifest:

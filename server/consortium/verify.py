@@ -17,6 +17,7 @@ from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest
 from server.consortium.authorities import serving
 from server.consortium.certificates import issued
 from server.consortium.home import Consortium
+from server.consortium.verify_studies import faults, units
 
 SOON = timedelta(days=21)  # before an end, when somebody should do something
 
@@ -44,6 +45,7 @@ def verify(consortium: Consortium, *, now: datetime) -> list[Check]:
     checks += _tried("officers", lambda: _officers(consortium, manifest))
     checks += _tried("pending", lambda: _pending(consortium, manifest))
     checks += _modes(consortium)
+    checks += _studies(consortium)
     return checks
 
 
@@ -110,6 +112,17 @@ def _authority(consortium: Consortium, manifest: Manifest, *, now: datetime) -> 
         yield Check(
             "authority", False, "a change that is not finished", "fedcredit consortium rotate authority --finish", True
         )
+
+
+def _studies(consortium: Consortium) -> Iterator[Check]:
+    """Hold each unit's status, log, checkpoints and result against each other."""
+    folder = consortium.places.folder / "studies"
+    remedy = "resume it, which goes on from the last whole checkpoint; or restore it from the backup"
+    bad = [(unit, fault) for unit in units(folder) for fault in faults(unit)]
+    for unit, fault in bad:
+        yield Check(f"study {unit.relative_to(folder)}", False, fault, remedy)
+    if not bad:
+        yield Check("studies", True, f"{len(units(folder))} units, each agrees with its checkpoints")
 
 
 def _certificates(consortium: Consortium, manifest: Manifest, *, now: datetime) -> Iterator[Check]:

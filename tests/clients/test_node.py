@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,8 +19,9 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_
 
 from clients import node as module
 from clients.node import MAX_OBJECTS, Fleet, Question, be_task, serve
-from fedcredit.errors import FedCreditError
+from clients.pending import Pending
 from fedcredit.federation.messages import TRAIN
+from fedcredit.trust.bundle import BundleRefused
 
 NODE, RUN = 7, 1
 
@@ -58,7 +61,7 @@ class Lying:
             confirm=lambda run, key: None,
         )
 
-    def told(self) -> str:
+    def told(self, *, known_bundle: Callable[[str, bytes], None] = lambda digest, content: None) -> str:
         """The code that the node answers, or `answered`."""
 
         def answer(question: Question) -> Message:
@@ -68,8 +71,10 @@ class Lying:
         def idle() -> None:
             raise Done
 
-        with pytest.raises(Done):
-            serve(self.fleet(), answer, known_bundle=lambda digest, content: None, idle=idle)
+        with TemporaryDirectory() as folder:
+            pending = Pending(Path(folder) / "question.pb")
+            with pytest.raises(Done):
+                serve(self.fleet(), answer, known_bundle=known_bundle, idle=idle, pending=pending)
         (reply,) = self.replies
         assert bool(self.asked) is not reply.has_error()
         return str(reply.error.reason) if reply.has_error() else "answered"
@@ -178,22 +183,14 @@ def test_a_message_of_another_run_or_node_is_refused(wrong: dict[str, int]) -> N
     assert (outer.told(), there.told()) == ("answered", "node")
 
 
-def test_a_refused_bundle_is_answered_by_its_code_for_every_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_bundle_that_is_refused_no_message_is_fetched() -> None:
     there = honest()
-
-    class Refused(FedCreditError):
-        code = "bundle"
+    there.contents = {}
 
     def refuse(digest: str, content: bytes) -> None:
-        raise Refused("bundle", found="another", expected="ours")
+        raise BundleRefused("bundle", found="another", expected="ours")
 
-    def idle() -> None:
-        raise Done
-
-    never: Callable[[Question], Message] = there.asked.append  # type: ignore[assignment]
-    with pytest.raises(Done):
-        serve(there.fleet(), never, known_bundle=refuse, idle=idle)
-    assert [reply.error.reason for reply in there.replies] == ["bundle"]
+    assert there.told(known_bundle=refuse) == "bundle"
     assert not there.asked
 
 
