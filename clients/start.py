@@ -82,6 +82,7 @@ def _answer_all(
         def answer(question: Question) -> Message:
             began = time.monotonic()
             try:
+                refresh.if_due()  # here too: a mailbox that is never empty must not keep an old manifest in force
                 refresh.if_unknown(question.bundle)
                 door.let_in(question)
                 reply = worker.ask(question.message)
