@@ -11,17 +11,15 @@ from collections.abc import Callable
 from flwr.app import Message
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents, pull_objects
-from google.protobuf.message import DecodeError
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_objects
 
-from fedcredit.errors import NodeError
+from fedcredit.errors import NodeError, ReplyError
+from fedcredit.federation.objects import inflated
 
 MAX_PIECES = 4096  # of one message: its records, arrays and their chunks
 LONGEST_UPLOAD_SECONDS = 300.0
 # Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
-# What flwr raises, and protobuf below it, where bytes are no objects of a message.
-NO_MESSAGE = (ObjectPullError, DecodeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 def whole(
@@ -62,10 +60,10 @@ def whole(
             initial_backoff=FIRST_WAIT_SECONDS,
             backoff_cap=LONGEST_WAIT_SECONDS,
         )
-        message = inflate_object_from_contents(key, contents)
-    except NO_MESSAGE as fault:
-        raise NodeError("message", found=f"what is none ({type(fault).__name__})", expected="a message") from None
-    if not isinstance(message, Message):
-        raise NodeError("message", found=f"a {type(message).__name__}", expected="a message")
+        message = inflated(key, contents, most_bytes=most_bytes)
+    except ObjectPullError:
+        raise NodeError("message", found="a piece that cannot be had", expected="all of them") from None
+    except ReplyError as fault:
+        raise NodeError("message", found=fault.found, expected=fault.expected) from None
     message.metadata.__dict__["_message_id"] = key
     return message
