@@ -89,6 +89,6 @@ def verify_all(home: HomeFolder = None, as_json: Json = False) -> None:
 
 
 def _shown(seq: int, time: str, event: str, facts: Any) -> str:
-    names = ("type", "study", "run", "round", "attempt", "code", "decision", "bytes", "aside")
+    names = ("type", "study", "run", "round", "attempt", "code", "decision", "bytes", "aside", "number")
     said = "  ".join(f"{name} {facts[name]}" for name in names if facts.get(name) not in (None, ""))
     return f"{seq:6}  {time[:19]}  {event:8}{said}{''.join(f'  ({why})' for why in facts.get('why', []))}"

@@ -15,7 +15,7 @@ from fedcredit.trust.keys import Identity, PublicIdentity, SignatureInvalid
 GENESIS = "0" * 64
 CONTEXT = b"fedcredit/v1/audit"
 MAX_ENTRY_BYTES = 32 * 1024  # the signature is 4.5 kB of it
-Event = Literal["begun", "asked", "refused", "left", "error", "mended"]
+Event = Literal["begun", "asked", "refused", "left", "error", "mended", "policy"]
 
 
 class AuditBroken(PolicyRefused):

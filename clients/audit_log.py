@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -120,6 +121,12 @@ class AuditLog:
                 os.fsync(aside.fileno())
         os.ftruncate(file, self._end)
         return name
+
+
+@lru_cache(maxsize=64)
+def opened_log(path: str, identity: str) -> AuditLog:
+    """The log of a node, one object a process, so that what it has verified is not verified again."""
+    return AuditLog(Path(path), Identity.load(Path(identity)))
 
 
 def read_log(path: Path, *, public: PublicIdentity, is_each: bool = True) -> Iterator[AuditEntry]:

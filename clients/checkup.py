@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -43,18 +43,18 @@ class Subject:
 Check = Callable[[Subject], Iterable[Line]]
 
 
-def checkup(home: NodeHome, checks: Sequence[tuple[str, Check]], *, now: datetime) -> list[Line]:
-    """The lines of all checks; one that fails, or breaks, keeps no other from being made.
+def checkup(home: NodeHome, checks: Sequence[tuple[str, Check]], *, now: datetime) -> Iterator[Line]:
+    """The lines of all checks, each as soon as it is made; one that fails, or breaks, keeps no other from being made.
 
     An exception becomes a failed line with the error's own words and hint, or, for a fault of ours, its class.
     """
     subject = Subject(home, None, now)
-    lines = list(_lines("node.yaml", _facts_of, subject))
+    lines = _lines("node.yaml", _facts_of, subject)
+    yield from lines
     if all(line.is_ok for line in lines):
         subject = replace(subject, facts=read_facts(home))
     for name, check in checks:
-        lines += _lines(name, check, subject)
-    return lines
+        yield from _lines(name, check, subject)
 
 
 def need_facts(subject: Subject) -> NodeFacts:

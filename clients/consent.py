@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from flwr.app import Array, ConfigRecord, Context, Message
 
 from clients.allowed import Rules, purpose_of
 from clients.audit_entry import AuditBroken, Event, account_digest
-from clients.audit_log import AuditLog
+from clients.audit_log import AuditLog, opened_log
 from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
 from fedcredit.data.governance.masking import mask_text
@@ -27,7 +26,6 @@ from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
 from fedcredit.federation.masked import EVALUATES
 from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
 from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
-from fedcredit.trust.keys import Identity
 
 log = logging.getLogger(__name__)
 # These may charge a company's budget, so the question is on disk before; else one line has question and answer.
@@ -154,7 +152,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
         "arrays": arrays[:MAX_ARRAYS],
         "array_count": len(arrays),
         "bytes": size,
-        **({"evaluates": True} if message.content[CONFIG].get(EVALUATES) else {}),
+        **({"evaluates": True} if _only_evaluates(message) else {}),
         "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
     }
     _append(context, "left", facts)
@@ -205,11 +203,16 @@ def _named(message: Message) -> dict[str, Any]:
     return {**facts, "study": _word(task.study), "run": _word(task.run)}
 
 
+def _only_evaluates(message: Message) -> bool:
+    """Whether a message trains nothing; said of one in the clear, which trains all the same, the word means nothing."""
+    return message.metadata.message_type == MASKED and bool(message.content[CONFIG].get(EVALUATES))
+
+
 def _charge(message: Message, here: Institution, task: Task) -> dict[str, Any] | None:
     """The newest charge of the round, by the number and hash of its entries in the ledger; none if nothing trained."""
     config, terms = message.content[CONFIG], terms_here(here, task)
     number = config.get("server-round", 0)
-    if terms is None or config.get(EVALUATES) or not isinstance(number, int):
+    if terms is None or _only_evaluates(message) or not isinstance(number, int):
         return None
     entries = here.ledger_of(task).charged(here.account_of(task, delta=terms.delta), number=number)
     if not entries:
@@ -237,12 +240,7 @@ def _log_of(context: Context) -> AuditLog | None:
     if "identity" not in facts:
         hint = "node_config: identity names the file of the key that signs it"
         raise ConfigError("node_config", found="an audit log, no identity", expected="both", hint=hint)
-    return _opened(str(facts["audit"]), str(facts["identity"]))
-
-
-@lru_cache(maxsize=64)
-def _opened(path: str, identity: str) -> AuditLog:
-    return AuditLog(Path(path), Identity.load(Path(identity)))
+    return opened_log(str(facts["audit"]), str(facts["identity"]))
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clients.audit_log import AuditLog
 from clients.facts import read_facts
 from clients.home import NodeHome
 from clients.policy import Policy
@@ -27,6 +28,11 @@ def officer_of(node: NodeHome, key: Path | None) -> Identity:
 def identity_of(node: NodeHome) -> Identity:
     """The key that signs the audit log. Raises KeyFileRefused."""
     return Identity.load(node.identity)
+
+
+def log_of(node: NodeHome) -> AuditLog:
+    """The audit log, to write to. Raises KeyFileRefused."""
+    return AuditLog(node.audit_log, identity_of(node))
 
 
 def institution_name(node: NodeHome) -> str:

@@ -41,6 +41,8 @@ NODES_FILE = "FEDCREDIT_NODES"
 
 RUN_LEDGER = "ledger.sqlite"  # in a run's folder, for public and synthetic rows
 MASKS_FILE = "masks.sqlite"  # what was dealt, uploaded, signed and released in masked sums; never twice
+RUNS = "runs"  # in the state: a folder a run, since the platform chooses the name and files of the node lie beside it
+MAX_RUN_BYTES = 240  # of a run's name: a name in a folder has 255
 IN_RUN = "run"  # the node's `ledger`, where it is to be there
 
 SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found in many a count
@@ -200,12 +202,25 @@ class Institution:
 
     def folder(self, run: str) -> Path:
         """The state folder of one run, made on first use."""
-        is_word = run.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        if not is_word or run.startswith((".", MASKS_FILE)):  # a folder in the store's place would stop all masked sums
-            raise ConfigError("task.run", found="a name with other characters", expected="letters, digits, - _ .")
-        path = self.state / run
+        path = run_folder(self.state, run)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def run_folder(state: Path, run: str) -> Path:
+    """Where a run's state is: in a folder that has nothing but runs, so that no name of one is that of another file.
+
+    Raises:
+        ConfigError: the name has other characters, or too many of them.
+
+    >>> run_folder(Path("state"), "masks.sqlite").as_posix()
+    'state/runs/masks.sqlite'
+    """
+    is_word = run.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    if not is_word or run.startswith(".") or len(run.encode()) > MAX_RUN_BYTES:
+        expected = f"letters, digits, - _ . and at most {MAX_RUN_BYTES} bytes"
+        raise ConfigError("task.run", found="another name", expected=expected)
+    return state / RUNS / run
 
 
 def institution_of(context: Context) -> Institution:
@@ -226,7 +241,8 @@ def institution_of(context: Context) -> Institution:
     if "officer" not in facts:
         expected = "the file of the officer's public identity"
         raise ConfigError("node_config", found="a policy, no officer", expected=expected)
-    pinned = Pinned(str(facts["policy"]), str(facts["officer"]))
+    logged = (str(facts.get("audit", "")), str(facts.get("identity", "")))
+    pinned = Pinned(str(facts["policy"]), str(facts["officer"]), *logged)
     return _under(said, pinned.read(institution=str(facts["institution"])))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from clients.audit_log import AuditLog
 from clients.facts import write_facts
 from clients.home import NodeHome
 from clients.policy import Policy
@@ -82,7 +83,7 @@ def accept_offer(offer: Offer, *, home: NodeHome, fingerprint: str, now: datetim
     write_facts(home, institution=join.institution, server_name=join.server_name)
     if officer is not None:
         write_whole(home.policy, join.policy.encode())
-        sign_policy(home.policy, officer=officer)
+        sign_policy(home.policy, officer=officer, log=AuditLog(home.audit_log, Identity.load(home.identity)))
     unit = unit_text(home.folder, institution=join.institution, name=home.unit.name)
     write_whole(home.unit, unit.encode(), mode=0o644)
     there = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clients.audit_log import AuditLog
 from clients.facts import read_facts
 from clients.home import NodeHome
 from clients.policy_file import set_stopped
@@ -28,7 +29,8 @@ def leave(home: NodeHome) -> Left:
     """
     name = read_facts(home).institution
     officer = Identity.load(home.officer) if home.officer.exists() else None
-    is_signed = set_stopped(home.policy, is_stopped=True, officer=officer)
+    log = AuditLog(home.audit_log, Identity.load(home.identity))
+    is_signed = set_stopped(home.policy, is_stopped=True, officer=officer, log=log)
     lines = [
         "Send this to the platform, and telephone them:",
         "",

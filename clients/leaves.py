@@ -113,6 +113,16 @@ class Summary:
     refused: Mapping[str, int]
 
 
+def runs_of(entries: Iterable[AuditEntry], *, study: str = "") -> list[str]:
+    """The runs that the log has, of a study or of all, the one that was asked last first."""
+    found = dict[str, int]()
+    for entry in entries:
+        run = entry.facts.get("run")
+        if isinstance(run, str) and (not study or entry.facts.get("study") == study):
+            found[run] = entry.seq
+    return sorted(found, key=lambda run: found[run], reverse=True)
+
+
 def did_leave(entries: Iterable[AuditEntry], *, run: str, study: str = "") -> Summary:
     """The log's own count of a run; of a study's only, if one is named."""
     mine = [e for e in entries if e.facts.get("run") == run and (not study or e.facts.get("study") == study)]

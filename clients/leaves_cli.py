@@ -24,10 +24,17 @@ HomeFolder = Annotated[
 ]
 
 
+LATEST = "latest"
+MAX_NAMED = 12  # runs of a hint
+
+
 @leaving.command("leaves")
 def leaves(
     study: Annotated[str, typer.Argument(help="A study of the manifest; else whatever any study may send.")] = "",
-    run: Annotated[str | None, typer.Option("--run", help="What did leave in this run, from the audit log.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="What did leave in this run, or the `latest`: audit log."),
+    ] = None,
     home: HomeFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -38,11 +45,15 @@ def leaves(
     node = find_home(home)
     if run is not None:
         from clients.audit_log import read_log
-        from clients.leaves import did_leave
+        from clients.leaves import did_leave, runs_of
 
-        found = did_leave(read_log(node.audit_log, public=identity_of(node).public), run=run, study=study)
-        if not found.questions and not found.refused:
-            raise ConfigError("--run", found="a run that the log does not know", expected="one that it has")
+        entries = list(read_log(node.audit_log, public=identity_of(node).public))
+        known = runs_of(entries, study=study)
+        run = known[0] if known and run == LATEST else run
+        if run not in known:
+            hint = f"it has, newest first: {', '.join(known[:MAX_NAMED]) or 'none'}; or take --run {LATEST}"
+            raise ConfigError("--run", found="a run that the log does not know", expected="one that it has", hint=hint)
+        found = did_leave(entries, run=run, study=study)
         typer.echo(json.dumps(asdict(found), ensure_ascii=False) if as_json else "\n".join(_summary(run, found)))
         return
     _before(node, study, as_json=as_json)

@@ -2,8 +2,8 @@
 
 It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
 SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
-trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here,
-and where fedcredit/federation/grid.py says.
+trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here; where else,
+fedcredit/federation/grid.py says.
 """
 
 from __future__ import annotations
@@ -40,16 +40,20 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from google.protobuf.message import DecodeError
 from httpx import HTTPError, HTTPStatusError
 
 from clients.pending import Pending
 from fedcredit.errors import FedCreditError, NodeError
 from fedcredit.federation.pieces import whole
+from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.keys import require_private
 
 log = logging.getLogger(__name__)
 
 UNAUTHORIZED = 401
+# What flwr's client raises, and protobuf below it, where the SuperLink answers with other bytes than Flower's.
+UNREADABLE = (DecodeError, LookupError, TypeError, ValueError, RecursionError)
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 MAX_QUESTION_BYTES = 64 * 1024 * 1024  # the global model, float32: sixteen million weights
 # A mailbox is looked into when the next question can be there, by how long the last ones took to come, and then after
@@ -67,6 +71,7 @@ class Question:
 
 
 Answer = Callable[[Question], Message]
+Refused = Callable[[Message, FedCreditError], str]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,11 @@ def connected(address: str, key: Path, *, last_node: int | None = None) -> Itera
         raise broken
 
 
+def code_of(envelope: Message, fault: FedCreditError) -> str:
+    """The code of a refusal that is kept nowhere."""
+    return fault.code
+
+
 def serve(
     fleet: Fleet,
     answer: Answer,
@@ -121,11 +131,13 @@ def serve(
     known_bundle: Callable[[str, bytes], None],
     idle: Callable[[], None],
     pending: Pending,
+    refused: Refused = code_of,
 ) -> None:
     """Answer questions until the process is asked to stop; `idle` is called whenever the mailbox is empty.
 
     `known_bundle` is shown the bundle of every new run and raises where the institution does not allow it. `pending`
-    knows the question over which an earlier process died: its answer is a code.
+    knows the question over which an earlier process died: its answer is a code. `refused` hears of every question that
+    is not answered, and says by which code.
     """
     bundles: dict[int, str | FedCreditError] = {}
     gaps = deque([0.0], maxlen=GAPS)
@@ -141,7 +153,7 @@ def serve(
         gaps.append(time.monotonic() - answered)
         envelope, tree = found
         with pending.noted(pack(envelope)), _dropped(envelope):
-            _answer_one(fleet, envelope, tree, answer, bundles, known_bundle)
+            _answer_one(fleet, envelope, tree, answer, bundles, known_bundle, refused)
         wait, answered = FIRST_POLL_SECONDS, time.monotonic()
         time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
 
@@ -161,14 +173,25 @@ def be_task(*, run: int, node: int) -> None:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, node, 1
 
 
+@contextmanager
+def _said() -> Iterator[None]:
+    """What the SuperLink says. Raises NodeError: it is none of Flower's messages."""
+    try:
+        yield
+    except UNREADABLE as fault:
+        found = f"an answer that cannot be read ({type(fault).__name__})"
+        raise NodeError("SuperLink", found=found, expected="one of Flower's") from None
+
+
 def _receive(fleet: Fleet) -> Any:
     try:
-        return fleet.receive()
+        with _said():
+            return fleet.receive()
     except RunNotRunningException:  # flwr's reading of a 403: the gateway does not know this institution any more
         log.warning("the gateway refuses this node")
         time.sleep(LONGEST_POLL_SECONDS)
         return None
-    except HTTPError as fault:
+    except (HTTPError, NodeError) as fault:
         log.warning("the mailbox cannot be read: %s", fault)
         time.sleep(LONGEST_POLL_SECONDS)
         return None
@@ -181,7 +204,7 @@ def _dropped(envelope: Message) -> Iterator[None]:
         yield
     except RunNotRunningException:
         log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
-    except (HTTPError, ObjectUnavailableError, ObjectPullError) as fault:
+    except (HTTPError, ObjectUnavailableError, ObjectPullError, NodeError) as fault:
         log.warning("a question of run %s is dropped: %s", envelope.metadata.run_id, fault)
 
 
@@ -190,11 +213,15 @@ def _own_up(fleet: Fleet, pending: Pending) -> None:
     left = pending.left()
     if left is None:
         return
-    envelope = unpack(left)
+    try:
+        envelope = unpack(left)
+    except UNREADABLE:  # cut short by a disk that was full
+        log.warning("the node died over a question that it has no note of")
+        return
     log.warning("the node died over a question of run %s: it is answered with a code", envelope.metadata.run_id)
     be_task(run=envelope.metadata.run_id, node=fleet.node)
     with _dropped(envelope):
-        _push(fleet, Message(Error(CLIENT_APP_RAISED, NodeError.code), reply_to=envelope), seconds=0.0)
+        _push(fleet, _coded(envelope, NodeError.code), seconds=0.0)
 
 
 def _answer_one(
@@ -204,6 +231,7 @@ def _answer_one(
     answer: Answer,
     bundles: dict[int, str | FedCreditError],
     known_bundle: Callable[[str, bytes], None],
+    refused: Refused,
 ) -> None:
     began, run = time.monotonic(), envelope.metadata.run_id
     be_task(run=run, node=fleet.node)
@@ -216,15 +244,23 @@ def _answer_one(
         reply = answer(Question(bundle, _pull(fleet, envelope, tree)))
     except FedCreditError as fault:
         log.warning("%s refused: %s", envelope.metadata.message_type, fault)
-        reply = Message(Error(CLIENT_APP_RAISED, fault.code), reply_to=envelope)
+        reply = _coded(envelope, refused(envelope, fault))
     _push(fleet, reply, seconds=time.monotonic() - began)
 
 
+def _coded(envelope: Message, code: str) -> Message:
+    with _said():  # the envelope is the SuperLink's word too
+        return Message(Error(CLIENT_APP_RAISED, code), reply_to=envelope)
+
+
 def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None]) -> str | FedCreditError:
-    digest = str(fleet.get_run(run).fab_hash)
+    """The bundle's hash, or why it is none of ours, which stays so; another fault is of this moment, and is raised."""
+    with _said():
+        digest = str(fleet.get_run(run).fab_hash)
+        content = fleet.get_fab(digest, run).content
     try:
-        known_bundle(digest, fleet.get_fab(digest, run).content)
-    except FedCreditError as fault:
+        known_bundle(digest, content)
+    except BundleRefused as fault:
         return fault
     return digest
 
@@ -233,7 +269,8 @@ def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
     """The message with its content, within the size that a question may have."""
     run, key = envelope.metadata.run_id, envelope.metadata.message_id
     message = whole(key, tree, lambda piece: fleet.pull_object(run, piece), most_bytes=MAX_QUESTION_BYTES)
-    fleet.confirm(run, key)
+    with _said():
+        fleet.confirm(run, key)
     about = message.metadata
     if not message.has_content() or (about.run_id, about.dst_node_id) != (run, fleet.node):
         raise NodeError("question", found="none, or one of another run or node", expected="one for this node")
@@ -246,9 +283,10 @@ def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
         reply.metadata.__dict__["_message_id"] = reply.object_id
         tree = get_object_tree(reply)
         contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
+    with _said():
         wanted, session = fleet.send(reply, tree, seconds)
-    pieces = [(key, content) for key, content in contents.items() if key in wanted]
-    push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
+        pieces = [(key, content) for key, content in contents.items() if key in wanted]
+        push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
 
 
 def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:

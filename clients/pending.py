@@ -1,4 +1,4 @@
-"""The question under way becomes a note on disk: after a kill -9 the platform hears a code, and not nothing for hours.
+"""The question under way becomes a note on disk: after a kill the platform hears a code, and not nothing for hours.
 
 Flower hands a question out once. Whoever dies over it owes its reply as long as the message lives, half a day; and an
 institution that owes one is not asked again in that run.
@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from fedcredit.trust.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +34,11 @@ class Pending:
 
     @contextmanager
     def noted(self, question: bytes) -> Iterator[None]:
-        """Note the question until the block is left, whether or not it could be answered."""
-        draft = self._path.with_suffix(".draft")
+        """Note the question until the block is left; where that ends the node, as SIGTERM does, the note stays."""
         try:
-            draft.write_bytes(question)
-            draft.replace(self._path)
+            write_whole(self._path, question)
         except OSError as fault:  # a full disk: the question itself is answered with what that means
             log.warning("a question is not noted: %s", fault)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+        yield
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)

@@ -46,15 +46,20 @@ def show_policy(home: HomeFolder = None, as_json: Json = False) -> None:
 @policy.command("sign")
 def sign(home: HomeFolder = None, key: OfficerKey = None, as_json: Json = False) -> None:
     """Sign the policy as it stands; the node follows it from its next message on."""
-    from clients.folder import officer_of, require_own
+    from clients.folder import log_of, officer_of, require_own
     from clients.home import find_home
     from clients.policy_file import sign_policy, signature_path
+    from clients.policy_number import Highest
 
     node = find_home(home)
-    said = sign_policy(node.policy, officer=officer_of(node, key))
+    said = sign_policy(node.policy, officer=officer_of(node, key), log=log_of(node))
     require_own(node, said)
+    number = Highest(node.policy).known().number
     facts = {"signed": str(node.policy), "signature": str(signature_path(node.policy)), "expires": str(said.expires)}
-    typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else f"signed {node.policy}, until {said.expires}")
+    if as_json:
+        typer.echo(json.dumps({**facts, "number": number}, ensure_ascii=False))
+        return
+    typer.echo(f"signed {node.policy}, number {number}, until {said.expires}")
 
 
 @policy.command("check")
@@ -100,14 +105,14 @@ def resume(home: HomeFolder = None, key: OfficerKey = None, as_json: Json = Fals
 
 
 def _turn(home: Path | None, key: Path | None, *, is_stopped: bool, as_json: bool) -> None:
-    from clients.folder import officer_of
+    from clients.folder import log_of, officer_of
     from clients.home import find_home
     from clients.policy_file import set_stopped
 
     node = find_home(home)
     here = key or node.officer
     officer = officer_of(node, key) if key is not None or not is_stopped or here.exists() else None
-    is_signed = set_stopped(node.policy, is_stopped=is_stopped, officer=officer)
+    is_signed = set_stopped(node.policy, is_stopped=is_stopped, officer=officer, log=log_of(node))
     if as_json:
         typer.echo(json.dumps({"stopped": is_stopped, "signed": is_signed}))
         return

@@ -47,6 +47,8 @@ def start_node(
         )
     folder.run.mkdir(mode=0o700, exist_ok=True)
     (folder.run / "status.json").unlink(missing_ok=True)
+    typer.echo(f"starting the node of {folder.folder.name}; its log: {folder.run / 'node.log'}", err=True)
+    typer.echo(f"waiting until the platform has let it in, {START_SECONDS:g} s at most", err=True)
     command = [sys.executable, "-m", "fedcredit", "node", "start", "--home", str(folder.folder), "--foreground"]
     with (folder.run / "node.log").open("ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

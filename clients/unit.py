@@ -32,6 +32,9 @@ RestartSec=20
 KillMode=mixed
 TimeoutStopSec=60
 UMask=0077
+# Node and worker take half a GiB before a model comes. A question that makes them take more than this ends the node,
+# and nothing else on the machine; it is answered by a code once the node is back.
+MemoryMax=4G
 # No core file: it would hold keys and rows.
 LimitCORE=0
 

@@ -76,11 +76,13 @@ def check_node(
     from clients.checkup import checkup
     from clients.home import find_home
 
-    lines = checkup(find_home(home), every_check(is_online=not offline), now=datetime.now(UTC))
+    lines = []
+    for line in checkup(find_home(home), every_check(is_online=not offline), now=datetime.now(UTC)):
+        lines.append(line)
+        if not as_json:
+            typer.echo(str(line))  # at once: the last checks take seconds
     is_ok = all(line.is_ok for line in lines)
     if as_json:
         typer.echo(json.dumps({"ok": is_ok, "checks": [asdict(line) for line in lines]}, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(str(line) for line in lines))
     if not is_ok:
         raise typer.Exit(1)

@@ -41,7 +41,7 @@ def charge_of(folder: RunFolder, *, study: str, is_public: bool, institutions: i
     if is_public:
         entries = [
             entry
-            for path in sorted(folder.path.glob(f"units/*/state/*/*/{RUN_LEDGER}"))
+            for path in sorted(folder.path.glob(f"units/*/state/*/**/{RUN_LEDGER}"))
             for entry in Ledger(path).entries()
         ]
         return StudyCharge(_largest(entries), _largest(entries, institutions=institutions), None)

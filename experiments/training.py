@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clients.app import app as client_app
-from clients.institution import NODES_FILE
+from clients.institution import NODES_FILE, run_folder
 from experiments.alone import Predict, best_alone
 from experiments.deployed import conduct_deployed, deployed_members
 from experiments.trust import masking_of
@@ -220,7 +220,8 @@ def _score(
     is_personal = unit.arm == "federated" and not unit.left_out and (recipe.share == "body" or recipe.personal)
     for node in nodes if is_personal else []:
         own = rows.of(str(node["institution"]))
-        model = _personal_model(task, recipe, conducted.state.arrays, state=Path(str(node["state"])) / task.run)
+        kept = run_folder(Path(str(node["state"])), task.run)
+        model = _personal_model(task, recipe, conducted.state.arrays, state=kept)
         method = "fine_tuned" if recipe.personal else "local_head"
         found.append(
             _predictions(

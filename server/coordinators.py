@@ -6,6 +6,7 @@ as long as it lives, on a file that says where it works; a lock that nobody hold
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,11 +43,10 @@ def at_work(notes: Path, *, flower_run: int, status: Path) -> Iterator[None]:
 def mark_cut(notes: Path) -> list[int]:
     """Write `cut` where a coordinator has died, and give the Flower runs of these."""
     found = []
-    for note in sorted(notes.glob("[0-9]*")):
-        with note.open("r", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+    for note in sorted(path for path in notes.glob("*") if path.name.isdigit()):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), note.open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else its coordinator lives
+            if not note.exists():  # it ended by itself, between two of these lines
                 continue
             _mark(Path(file.read()), flower_run=int(note.name))
             note.unlink(missing_ok=True)

@@ -172,7 +172,10 @@ class MaskedCollector:
     ) -> dict[str, bytes]:
         """A message of the protocol to each, and what they answered; `first` have not seen the others' proofs yet."""
         messages = []
+        self._missing |= outbox.keys() - self._nodes.keys()  # of the group, but not there when the run began
         for name, said in outbox.items():
+            if name not in self._nodes:
+                continue
             config = self._task.as_config(**one.settings, **more, confirms=int(name in first))
             config[SECAGG] = said
             messages.append(Message(RecordDict({CONFIG: config}), self._nodes[name], kind))

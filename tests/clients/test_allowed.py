@@ -16,6 +16,7 @@ from clients.policy import AskRefused
 from fedcredit.federation.messages import DESCRIBE, SPENT, TRAIN, PrivacyTerms
 from fedcredit.models.train import LocalSettings
 from fedcredit.trust.manifest import ManifestFile, StudyRule
+from server.consortium.studies import task_schema
 from tests.clients.governed import ask, code_of, govern, logged, train, write_policy
 from tests.conftest import Nodes
 from tests.federation.conftest import make_task
@@ -78,6 +79,14 @@ def test_a_study_that_is_not_registered_is_refused(study: str, bank: Nodes) -> N
 )
 def test_parameters_outside_of_the_schema_are_refused(change: dict[str, Any], bank: Nodes) -> None:
     assert code_of(train(bank, replace(TASK, **change))) == "schema"
+
+
+@pytest.mark.parametrize("run", ["a/b", "../x", ".hidden", "a b", "a\n", "", "x" * 121])
+def test_a_run_whose_name_is_no_folder_is_outside_of_the_shipped_schema(run: str) -> None:
+    schema = json.dumps({"properties": {"run": task_schema()["properties"]["run"]}})
+    assert outside(schema, json.dumps({"run": run})) == "task.run"
+    for name in ("pilot-2026-11-24T21.06_seed0", "某研究-20261124-seed0"):
+        assert outside(schema, json.dumps({"run": name})) is None
 
 
 def test_a_study_that_is_over_is_refused(nodes: MakeNodes, tmp_path: Path) -> None:

@@ -135,5 +135,5 @@ def test_public_rows_are_charged_inside_the_run(tmp_path: Path) -> None:
     config = place.node_config("a", state=tmp_path / "state")
     conduct(InProcessGrid(app, [config]), make_order(PRIVATE, rounds=1, quorum=1))
     (ledger,) = tmp_path.rglob("*.sqlite")
-    assert ledger == tmp_path / "state" / "0" / "test" / "ledger.sqlite"
+    assert ledger == tmp_path / "state" / "0" / "runs" / "test" / "ledger.sqlite"
     assert not ledger_path(OWN_TABLES).exists()

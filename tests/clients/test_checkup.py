@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clients import check_link, checks_here
+from clients import check_link, checks, checks_here
 from clients.check_link import Answer, check_gateway, free_port
 from clients.check_link import check_link as check_exchange
 from clients.checks import every_check
@@ -21,6 +21,7 @@ from clients.checkup import Line, Subject, checkup
 from clients.facts import read_facts, set_facts
 from clients.home import NodeHome
 from clients.trial import dry_run, made_up
+from clients.upkeep_cli import check_node
 from fedcredit.__main__ import main
 from fedcredit.data.windows import save
 from fedcredit.errors import FederationError
@@ -218,10 +219,28 @@ def test_a_check_that_breaks_is_a_failed_line_with_its_class_and_no_text(home: N
         yield Line("first", True, "done")
         raise RuntimeError("C0000123 owes 12")
 
-    found = checkup(home, [("broken", broken), ("disk", checks_here.check_disk)], now=NOW)
+    found = list(checkup(home, [("broken", broken), ("disk", checks_here.check_disk)], now=NOW))
     assert [(line.name, line.is_ok) for line in found] == [("node.yaml", True), ("broken", False), ("disk", True)]
     assert "RuntimeError" in found[1].found
     assert "C0000123" not in str(found)
+
+
+def test_a_line_is_there_before_the_next_check_is_made(
+    home: NodeHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+
+    def second(subject: Subject) -> Iterator[Line]:
+        printed.append(capsys.readouterr().out)
+        yield Line("second", True, "done")
+
+    def first(subject: Subject) -> Iterator[Line]:
+        yield Line("first", True, "done")
+
+    monkeypatch.setattr(checks, "every_check", lambda is_online: [("first", first), ("second", second)])
+    check_node(home.folder)
+    assert printed == [f"ok   node.yaml: node of {NAME}\nok   first: done\n"]
+    assert capsys.readouterr().out == "ok   second: done\n"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from clients import consent
 from clients.hours import DAYS
 from clients.institution import MASKS_FILE
 from clients.policy_file import set_stopped, sign_policy, signature_path
+from clients.policy_number import Highest
 from clients.verify import verify_node
 from fedcredit.errors import FederationError, TableError
 from fedcredit.federation.grid import InProcessGrid
@@ -246,6 +247,25 @@ def test_a_policy_that_is_not_the_signed_one_refuses_everything(how: str, nodes:
     assert [e.facts["code"] for e in logged(banks) if e.event == "refused"] == ["policy"] * 3
 
 
+def test_a_policy_that_was_signed_elsewhere_is_on_record_once_before_it_is_in_force(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks = govern(nodes(1), tmp_path)
+    path = Path(banks.configs[0]["policy"])
+    Highest(path).path.unlink()  # as on a node that never saw this signing
+    assert [code_of(ask(banks, kind, PRIVATE)) for kind in (DESCRIBE, SPENT)] == ["none"] * 2
+    assert [(e.event, e.facts.get("number")) for e in logged(banks)[1:]] == [
+        ("policy", 1),
+        ("left", None),
+        ("left", None),
+    ]
+    kept = [file.read_bytes() for file in (path, signature_path(path))]
+    write_policy(path, institution="bank-0", stopped=True)
+    for file, data in zip((path, signature_path(path)), kept, strict=True):
+        file.write_bytes(data)
+    assert code_of(train(banks, PRIVATE)) == "policy"
+
+
 def test_a_policy_without_a_pinned_officer_is_none(nodes: MakeNodes, tmp_path: Path) -> None:
     banks = govern(nodes(1), tmp_path)
     del banks.configs[0]["officer"]
@@ -323,6 +343,23 @@ def test_what_could_not_be_recorded_does_not_leave(
 
     monkeypatch.setattr(consent, "_append", full)
     assert code_of(train(banks, PRIVATE)) == "audit"
+
+
+def test_a_word_in_the_config_hides_no_charge_of_a_message_that_trains(nodes: MakeNodes, tmp_path: Path) -> None:
+    """`evaluates` is for masked sums; in the clear a message trains all the same."""
+    banks = govern(nodes(1), tmp_path)
+    assert code_of(ask(banks, TRAIN, PRIVATE, evaluates=1)) == "none"
+    (left,) = (e for e in logged(banks) if e.event == "left")
+    assert "evaluates" not in left.facts
+    assert left.facts["charge"]["entries"]
+    config = banks.configs[0]
+    found = verify_node(
+        ledger=tmp_path / "another.sqlite",  # as if the charge had been lost
+        audit=Path(config["audit"]),
+        masks=tmp_path / "none",
+        public=Identity.load(Path(config["identity"])).public,
+    )
+    assert "a charge that the ledger does not have" in [fault.found for fault in found.faults]
 
 
 # Budgets.

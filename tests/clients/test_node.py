@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +16,16 @@ from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents
+from google.protobuf.message import DecodeError
 
 from clients import node as module
 from clients.node import Fleet, Question, be_task, serve
 from clients.pending import Pending
+from fedcredit.errors import FedCreditError
 from fedcredit.federation.messages import TRAIN
 from fedcredit.federation.pieces import MAX_PIECES
 from fedcredit.trust.bundle import BundleRefused
+from fedcredit.trust.manifest import ManifestRefused
 
 NODE, RUN = 7, 1
 
@@ -201,3 +204,86 @@ def test_what_the_node_sends_is_its_answer_whole() -> None:
     (reply,) = there.replies
     contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
     assert isinstance(inflate_object_from_contents(reply.metadata.message_id, contents), Message)
+
+
+def answers_on(fleet: Fleet, there: Lying, folder: Path, **more: Any) -> list[str]:
+    """The codes that a node answers to the message coming twice, with a fleet whose calls may fail."""
+    looks = iter(range(1))
+
+    def idle() -> None:
+        if next(looks, None) is None:
+            raise Done
+        there.is_delivered = False
+
+    def answer(question: Question) -> Message:
+        return Message(RecordDict(), reply_to=question.message)
+
+    said = {"known_bundle": lambda digest, content: None, **more}
+    with pytest.raises(Done):
+        serve(fleet, answer, idle=idle, pending=Pending(folder / "question.pb"), **said)
+    return [str(reply.error.reason) if reply.has_error() else "answered" for reply in there.replies]
+
+
+def failing_once(call: Callable[..., Any], fault: Exception) -> Callable[..., Any]:
+    left = [fault]
+
+    def failing(*arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        return call(*arguments)
+
+    return failing
+
+
+@pytest.mark.parametrize("fault", [DecodeError("wire"), ValueError("kind"), IndexError("tree")], ids=type)
+@pytest.mark.parametrize("call", ["receive", "get_run", "get_fab", "send", "confirm"])
+def test_an_answer_that_is_none_of_flowers_does_not_end_the_node(
+    call: str, fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_POLL_SECONDS", 0.0)
+    there = honest()
+    fleet = there.fleet()
+    codes = answers_on(replace(fleet, **{call: failing_once(getattr(fleet, call), fault)}), there, tmp_path)
+    assert codes[-1] == "answered"
+    assert codes[:-1] in ([], ["answered"], ["node"]), "what could not be read is dropped, or answered by a code"
+
+
+def test_a_fault_of_the_moment_is_not_kept_for_the_run_and_a_refused_bundle_is(tmp_path: Path) -> None:
+    there, shown = honest(), list[str]()
+
+    def known_bundle(digest: str, content: bytes) -> None:
+        shown.append(digest)
+        if len(shown) == 1:
+            raise ManifestRefused("manifest", found="one that has expired", expected="a newer one")
+
+    assert answers_on(there.fleet(), there, tmp_path, known_bundle=known_bundle) == ["manifest", "answered"]
+    there, refusals = honest(), [BundleRefused("bundle", found="another", expected="ours")]
+
+    def once(digest: str, content: bytes) -> None:
+        raise refusals.pop()
+
+    assert answers_on(there.fleet(), there, tmp_path, known_bundle=once) == ["bundle", "bundle"]
+
+
+def test_every_question_that_is_not_answered_is_heard_of_and_may_get_another_code(tmp_path: Path) -> None:
+    heard = list[tuple[str, str]]()
+
+    def refused(envelope: Message, fault: FedCreditError) -> str:
+        heard.append((envelope.metadata.message_type, fault.code))
+        return "audit"
+
+    def known_bundle(digest: str, content: bytes) -> None:
+        raise BundleRefused("bundle", found="another", expected="ours")
+
+    there = honest()
+    assert answers_on(there.fleet(), there, tmp_path, known_bundle=known_bundle, refused=refused) == ["audit"] * 2
+    malformed = honest()
+    malformed.contents = dict.fromkeys(malformed.contents, b"junk")
+    assert answers_on(malformed.fleet(), malformed, tmp_path, refused=refused) == ["audit"] * 2
+    assert heard == [(TRAIN, "bundle")] * 2 + [(TRAIN, "node")] * 2
+
+
+def test_a_note_of_a_question_that_is_none_does_not_end_the_node(tmp_path: Path) -> None:
+    (tmp_path / "question.pb").write_bytes(b"\xff" * 9)
+    there = honest()
+    assert answers_on(there.fleet(), there, tmp_path) == ["answered"] * 2

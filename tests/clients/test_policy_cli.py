@@ -22,7 +22,7 @@ from clients.policy import AskRefused
 from clients.policy_file import sign_policy
 from fedcredit.data.windows import save
 from fedcredit.errors import ConfigError
-from fedcredit.federation.messages import DESCRIBE, EVALUATE, SPENT, TRAIN
+from fedcredit.federation.messages import DESCRIBE, EVALUATE, MASKED, SPENT, TRAIN
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.privacy.mechanism import Mechanism
 from fedcredit.trust.keys import Identity
@@ -212,8 +212,29 @@ def test_a_policy_that_refuses_the_study_is_told_before_it(home: NodeHome, said:
 def test_a_study_or_run_that_is_not_known_is_said_so(worked: NodeHome, said: Said) -> None:
     with pytest.raises(ConfigError, match="not in the manifest, expected pilot"):
         said("leaves", "another")
-    with pytest.raises(ConfigError, match="does not know"):
+    for words in (("--run", "another"), ("another", "--run", "latest")):
+        with pytest.raises(ConfigError, match="does not know") as refused:
+            said("leaves", *words)
+        assert (": test;" in refused.value.hint) == (words[0] == "--run")
+
+
+def test_the_latest_run_is_the_one_that_was_asked_last(worked: NodeHome, said: Said) -> None:
+    assert said("leaves", "--run", "latest") == said("leaves", "--run", "test")
+    assert train(worked, 1, run="newer") == "none"
+    assert "run newer: 1 questions" in said("leaves", "pilot", "--run", "latest")
+    with pytest.raises(ConfigError) as refused:
         said("leaves", "--run", "another")
+    assert "newest first: newer, test" in refused.value.hint
+
+
+def test_each_signing_has_a_number_that_is_on_record(home: NodeHome, said: Said) -> None:
+    first = json.loads(said("policy", "sign", "--json"))["number"]
+    said("policy", "stop")
+    said("policy", "resume")
+    lines = [(e["event"], e.get("number")) for e in json.loads(said("log", "--json"))["newest"]]
+    assert lines[1:] == [("policy", first), ("policy", first + 1), ("policy", first + 2)]
+    assert f"policy  number {first}" in said("log")
+    assert f"number {first + 3}" in said("policy", "sign")
 
 
 # The log.
@@ -306,9 +327,12 @@ def test_an_update_that_left_without_its_charge_or_on_anothers_is_found(worked: 
     entry = Ledger(worked.ledger).entries()[-1]
     log.append("left", {**left, "charge": None})
     log.append("left", {**left, "charge": {"entries": [[entry.seq, entry.hash]]}})
+    log.append("left", {**left, "charge": None, "evaluates": True})
+    log.append("left", {**left, "type": MASKED, "charge": None, "evaluates": True})  # this one trains nothing
     assert [fault.partition(": ")[2] for fault in faults(said)] == [
         "a private update that left without a charge",
         "a charge that had paid for another update",
+        "a private update that left without a charge",
     ]
 
 

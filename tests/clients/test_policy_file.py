@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from clients.policy_file import (
     signature_path,
     verified_policy,
 )
+from clients.policy_number import Highest
 from fedcredit.errors import ConfigError
+from fedcredit.trust.envelope import seal
 from fedcredit.trust.keys import Identity
 
 OFFICER = Identity.generate()
@@ -121,6 +124,78 @@ def test_a_node_can_be_stopped_without_the_officers_key_and_not_started_again(pi
     assert read(pinned).stopped
     set_stopped(of(pinned), is_stopped=False, officer=None)
     with pytest.raises(AskRefused):
+        read(pinned)
+
+
+def test_a_policy_that_was_withdrawn_does_not_come_back_with_its_older_signature(pinned: Pinned) -> None:
+    files = [of(pinned), signature_path(of(pinned))]
+    older = [path.read_bytes() for path in files]
+    of(pinned).write_text(TEXT.replace("lifetime: 8.0", "lifetime: 2.0"))
+    sign_policy(of(pinned), officer=OFFICER)
+    newer = [path.read_bytes() for path in files]
+    for path, data in zip(files, older, strict=True):
+        path.write_bytes(data)
+    with pytest.raises(AskRefused, match="number 1, an older one, expected number 2"):
+        read(pinned)
+    with pytest.raises(AskRefused, match="an older one"):
+        verified_policy(of(pinned), officer=OFFICER.public)
+    for path, data in zip(files, newer, strict=True):
+        path.write_bytes(data)
+    assert read(pinned).epsilon.lifetime == 2.0
+
+
+def test_a_policy_that_was_withdrawn_before_the_node_read_the_next_does_not_come_back_either(pinned: Pinned) -> None:
+    files = [of(pinned), signature_path(of(pinned))]
+    older = [path.read_bytes() for path in files]
+    read(pinned)
+    set_stopped(of(pinned), is_stopped=True, officer=OFFICER)
+    for path, data in zip(files, older, strict=True):
+        path.write_bytes(data)
+    with pytest.raises(AskRefused, match="an older one"):
+        read(pinned)
+    set_stopped(of(pinned), is_stopped=False, officer=OFFICER)
+    assert not read(pinned).stopped
+
+
+def test_a_signing_counts_on_from_the_signature_where_the_highest_number_is_lost(pinned: Pinned) -> None:
+    for _ in range(3):
+        sign_policy(of(pinned), officer=OFFICER)
+    highest = Highest(of(pinned))
+    highest.path.unlink()
+    sign_policy(of(pinned), officer=OFFICER)
+    assert highest.known().number == 5
+
+
+def test_two_policies_of_one_number_are_not_both_taken(pinned: Pinned, tmp_path: Path) -> None:
+    """Signed with the same key on another machine, which has not seen what was signed here."""
+    other = tmp_path / "elsewhere" / "policy.yaml"
+    other.parent.mkdir()
+    other.write_text(TEXT + "# another\n")
+    sign_policy(other, officer=OFFICER)
+    for mine, theirs in ((of(pinned), other), (signature_path(of(pinned)), signature_path(other))):
+        mine.write_bytes(theirs.read_bytes())
+    with pytest.raises(AskRefused, match="another one under number 1"):
+        read(pinned)
+    sign_policy(other, officer=OFFICER)
+    signature_path(of(pinned)).write_bytes(signature_path(other).read_bytes())
+    read(pinned)
+    assert Highest(of(pinned)).known().number == 2, "a newer one that was signed elsewhere is taken"
+
+
+@pytest.mark.parametrize("junk", [b"", b"[" * 3000, b"{}", b'{"number": "1", "sha256": "", "schema": 1}'])
+def test_a_file_of_the_highest_number_that_is_none_refuses_everything(pinned: Pinned, junk: bytes) -> None:
+    read(pinned)
+    Highest(of(pinned)).path.write_bytes(junk)
+    with pytest.raises(AskRefused, match="highest"):
+        read(pinned)
+
+
+@pytest.mark.parametrize("number", [None, 0, -1, True, "2", 2**60])
+def test_a_signature_without_a_number_is_none(pinned: Pinned, number: object) -> None:
+    body = {"institution": "bank-a", "sha256": hashlib.sha256(of(pinned).read_bytes()).hexdigest()}
+    said = body if number is None else {**body, "number": number}
+    signature_path(of(pinned)).write_bytes(seal(said, kind="policy", by=[OFFICER]))
+    with pytest.raises(AskRefused, match="without a number"):
         read(pinned)
 
 

@@ -58,6 +58,5 @@ def test_a_name_with_an_end_of_line_sets_nothing(tmp_path: Path) -> None:
 def test_only_the_nodes_own_folder_can_be_written(tmp_path: Path) -> None:
     lines = unit_text(tmp_path, institution="bank-a").splitlines()
     assert [line for line in lines if line.startswith("ReadWritePaths=")] == [f"ReadWritePaths={tmp_path}"]
-    assert {"ProtectSystem=strict", "NoNewPrivileges=yes", "PrivateTmp=yes", "Restart=always", "RestartSec=20"} <= {
-        *lines
-    }
+    wanted = {"ProtectSystem=strict", "NoNewPrivileges=yes", "PrivateTmp=yes", "Restart=always", "RestartSec=20"}
+    assert wanted | {"MemoryMax=4G"} <= {*lines}

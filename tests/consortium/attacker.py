@@ -21,7 +21,7 @@ from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 
-from clients.policy_file import sign_policy, signature_path
+from clients.policy_file import sign_policy
 from experiments.demo.found import NO_LIMITS, sign
 from fedcredit.federation.engine import to_record
 from fedcredit.federation.messages import DESCRIBE, SPENT, TRAIN, Task
@@ -161,8 +161,7 @@ def rule(study: str, *bundles: Bundle, limits: Limits = NO_LIMITS, days: float =
 def policy(world: World, name: str, **rules: str) -> Iterator[None]:
     """The institution's policy with other lines, signed by its officer; as it was at the end."""
     home = world.founded.nodes[name]
-    files = (home.policy, signature_path(home.policy))
-    before = [path.read_bytes() for path in files]
+    before = home.policy.read_bytes()
     lines = home.policy.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.partition(":")[0] not in rules]
     home.policy.write_text("\n".join([*kept, *(f"{key}: {value}" for key, value in rules.items())]) + "\n")
@@ -170,5 +169,5 @@ def policy(world: World, name: str, **rules: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for path, data in zip(files, before, strict=True):
-            path.write_bytes(data)
+        home.policy.write_bytes(before)
+        sign_policy(home.policy, officer=Identity.load(home.officer))  # anew: the older signature counts no more

@@ -16,6 +16,7 @@ import pytest
 
 from clients.facts import read_facts
 from clients.node import connected
+from clients.refresh import last_manifest
 from clients.tunnel import node_tunnel
 from fedcredit.errors import NodeError
 from fedcredit.federation.checkpoint import RoundRecord
@@ -62,16 +63,25 @@ def test_node_of_a_copied_folder_is_refused_and_the_first_goes_on(world: World, 
     assert world.conduct(world.order(rounds=1)).state.history[0].institutions == list(NAMES)
 
 
-def test_node_whose_clock_is_off_by_ten_minutes_is_told_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("when", ["at the start", "while it is online"])
+def test_node_whose_clock_is_off_by_ten_minutes_ends_and_is_told_why(
+    world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     from flwr.supernode import node_auth_http_interceptor as flower
 
+    told, off = flower.now, [when == "at the start"]
+    monkeypatch.setattr(flower, "now", lambda: told() + CLOCK_OFF * off[0])
     node = world.founded.nodes["bank-a"]
     world.processes.stop("bank-a")
-    told = flower.now
-    monkeypatch.setattr(flower, "now", lambda: told() + CLOCK_OFF)
-    open_tunnel = node_tunnel(node, read_facts(node), gateway=world.operator.facts.gateway)
-    with open_tunnel as address, pytest.raises(NodeError, match="clock"), connected(address, node.flower):
-        pass
+    open_tunnel = node_tunnel(node, read_facts(node), last_manifest(node))
+
+    def come_and_ask(address: str) -> None:
+        with connected(address, node.flower) as fleet:
+            off[0] = True
+            fleet.receive()
+
+    with open_tunnel as tunnel, pytest.raises(NodeError, match="clock"):
+        come_and_ask(tunnel.address)
 
 
 @pytest.mark.parametrize("state", ["just started", "idle", "in training", "platform away"])

@@ -41,7 +41,7 @@ def charges_of(world: World, name: str, *, run: str) -> list[Entry]:
 
 
 def test_private_masked_run_survives_its_coordinator_and_nothing_is_lost_or_spent_unseen(world: World) -> None:
-    order = world.order(private(), rounds=ROUNDS)
+    order = world.order(private(), rounds=ROUNDS, deadline_seconds=200.0)  # the first noise of a worker takes seconds
     done = world.conduct(order, on_round=after_round(2, lambda: kill(status_of(world, order)["pid"])))
     assert [record.round for record in done.state.history] == list(range(1, ROUNDS + 1))
     assert set(done.epsilon) == set(NAMES)
@@ -58,7 +58,7 @@ def test_private_masked_run_survives_its_coordinator_and_nothing_is_lost_or_spen
 
 
 def test_private_masked_run_survives_a_node_and_has_it_back(world: World) -> None:
-    order = world.order(private(), rounds=ROUNDS, quorum=3, deadline_seconds=30.0)
+    order = world.order(private(), rounds=ROUNDS, quorum=3, deadline_seconds=120.0)
 
     def kill_in_training() -> None:
         wait_in_training(world, "bank-c")

@@ -145,6 +145,18 @@ def test_a_dropout_before_keys_or_before_upload_leaves_the_mean_of_the_others(
         ]
 
 
+def test_an_institution_that_is_not_there_when_the_run_begins_is_missing_and_the_others_go_on(
+    nodes: MakeNodes, tmp_path: Path
+) -> None:
+    banks = nodes(5)
+    roster = identities(banks, tmp_path)
+    order = make_order(make_task(run="absent", masking=Masking((NAMES[:5],), 16.0)), rounds=2, quorum=4)
+    present = [config for config in banks.configs if config["institution"] != "bank-2"]
+    done = conduct(InProcessGrid(app, present), dataclasses.replace(order, roster=roster))
+    assert [record.institutions for record in done.state.history] == [["bank-0", "bank-1", "bank-3", "bank-4"]] * 2
+    assert done.state.history[0].missing == ["bank-2"]
+
+
 def test_an_institution_whose_reply_was_lost_is_back_after_one_more_round(nodes: MakeNodes, tmp_path: Path) -> None:
     rounds: list[int] = []
 

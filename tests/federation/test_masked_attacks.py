@@ -154,13 +154,19 @@ def _is_bound(here: Institution, task: Task) -> bool:
     return True
 
 
-@pytest.mark.parametrize("run", ["masks.sqlite", "masks.sqlite-wal"])
-def test_a_run_cannot_take_the_place_of_the_store(run: str, nodes: MakeNodes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "run",
+    ["masks.sqlite", "masks.sqlite-journal", "seen.sqlite", "seen.sqlite-journal", "question.pb", "question.draft"],
+)
+def test_a_run_cannot_take_the_place_of_a_file_of_the_node(run: str, nodes: MakeNodes, tmp_path: Path) -> None:
+    """A folder where SQLite wants its journal, or the node the draft of its note, would end the node for good."""
     banks = nodes(4)
     platform = LyingPlatform(banks, masked_task(4, run=run), roster=identities(banks, tmp_path))
-    with pytest.raises(Refused, match="error-config"):
-        platform.send("bank-0", KEYS)
-    assert not (tmp_path / "state-bank-0" / run).exists()
+    platform.send("bank-0", KEYS)
+    state = tmp_path / "state-bank-0"
+    assert [path.name for path in state.iterdir() if path.is_dir()] == ["runs"]
+    assert [path.name for path in (state / "runs").iterdir()] == [run]
+    assert (state / "masks.sqlite").is_file()
 
 
 def test_fake_extra_institutions_are_refused(nodes: MakeNodes, tmp_path: Path) -> None:

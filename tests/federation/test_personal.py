@@ -11,6 +11,7 @@ import torch
 from flwr.app import Message
 from safetensors.numpy import load_file
 
+from clients.institution import run_folder
 from fedcredit.errors import ConfigError, FederationError, TableError
 from fedcredit.evaluation.counts import auc_of_counts, score_counts
 from fedcredit.federation import personal
@@ -43,7 +44,7 @@ def watched(nodes: Nodes, *, kind: str) -> tuple[InProcessGrid, list[Message]]:
 
 
 def heads_of(nodes: Nodes, run: str = "test") -> list[dict[str, np.ndarray]]:
-    newest = [sorted(Path(config["state"], run).glob("head-*.safetensors"))[-1] for config in nodes.configs]
+    newest = [sorted(run_folder(Path(config["state"]), run).glob("head-*.safetensors"))[-1] for config in nodes.configs]
     return [load_file(path) for path in newest]
 
 
@@ -125,7 +126,7 @@ def test_fine_tuning_leaves_a_model_in_each_state_folder_and_sends_nothing_of_it
     replies = crossed[1::2]
     assert [dict(reply.content["metrics"]) for reply in replies] == [{"num-examples": 1}] * 3
     assert all(set(reply.content) == {"metrics"} for reply in replies)
-    tuned = [load_file(Path(config["state"], "test", personal.PERSONAL_FILE)) for config in banks.configs]
+    tuned = [load_file(run_folder(Path(config["state"]), "test") / personal.PERSONAL_FILE) for config in banks.configs]
     for one in tuned:
         assert one.keys() == done.state.arrays.keys()
         assert not np.array_equal(one["head.weight"], done.state.arrays["head.weight"])
@@ -137,7 +138,7 @@ def test_a_stronger_pull_keeps_the_personal_model_nearer_to_the_shared_one(nodes
     for mu in (0.0, 1.0):
         task = make_task(run=f"mu-{mu}", personal=LocalSettings("sgd", lr=0.2, epochs=5), personal_mu=mu)
         done = conduct(grid_of(banks), make_order(task, rounds=1))
-        own = load_file(Path(banks.configs[0]["state"], task.run, personal.PERSONAL_FILE))
+        own = load_file(run_folder(Path(banks.configs[0]["state"]), task.run) / personal.PERSONAL_FILE)
         distances.append(np.linalg.norm(own["head.weight"] - done.state.arrays["head.weight"]))
     assert distances[1] < 0.8 * distances[0]
 

@@ -111,7 +111,7 @@ class Store:
                 topics, chosen = signed
                 row = (json.dumps(sorted(chosen.names)), chosen.weighing, *key)
                 for topic in topics:
-                    require_same(chosen, _sums(db, topic))
+                    require_same(chosen, sums_of(db, topic))
                     db.execute("insert into signed values (?, ?, ?, ?, ?, ?)", (topic, *row))
 
     def finish(self, at: RoundId, *, before: str) -> None:
@@ -129,7 +129,7 @@ class Store:
     def signed_sums(self, topics: Iterable[bytes]) -> list[Summed]:
         """Every sum ever signed under one of these topics, in any round and run of this store."""
         with self._lock:
-            return [one for topic in topics for one in _sums(self._connection, topic)]
+            return [one for topic in topics for one in sums_of(self._connection, topic)]
 
     def _one(self, query: str, key: tuple[bytes | int, ...]) -> tuple[str, bytes] | None:
         with self._lock:
@@ -137,7 +137,8 @@ class Store:
         return row
 
 
-def _sums(db: sqlite3.Connection, topic: bytes) -> list[Summed]:
+def sums_of(db: sqlite3.Connection, topic: bytes) -> list[Summed]:
+    """Every sum that was signed under the topic, in the file that is open."""
     rows = db.execute("select distinct survivors, weighing from signed where topic = ?", (topic,)).fetchall()
     return [Summed(frozenset(json.loads(text)), weighing) for text, weighing in rows]
 

@@ -1,0 +1,79 @@
+"""Commands stay running; what a killed keeper left is ended first, and nobody else's process is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server.kept import Kept
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(60)"]
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Return once it is so."""
+    give_up = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def pids(folder: Path) -> dict[str, int]:
+    """What the keeper noted."""
+    found: dict[str, int] = json.loads((folder / "pids-platform.json").read_text())
+    return found
+
+
+def test_killed_process_is_started_again(tmp_path: Path) -> None:
+    kept = Kept({"a": SLEEP}, folder=tmp_path, environment=os.environ)
+    kept.look()
+    first = pids(tmp_path)["a"]
+    os.kill(first, signal.SIGKILL)
+
+    def is_back() -> bool:
+        kept.look()
+        return pids(tmp_path)["a"] != first
+
+    until(is_back)
+    assert kept.restarts == {"a": 1}
+    kept.stop()
+    assert not (tmp_path / "pids-platform.json").exists()
+
+
+@pytest.mark.parametrize(("command", "sign"), [(SLEEP, signal.SIGTERM), (STUBBORN, signal.SIGKILL)])
+def test_process_that_a_killed_keeper_left_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], sign: signal.Signals
+) -> None:
+    monkeypatch.setattr("server.kept.STOP_SECONDS", 0.5)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        if command is STUBBORN:
+            left.stdout.read(1)
+        (tmp_path / "pids-platform.json").write_text(json.dumps({"a": left.pid}))
+        Kept({"a": command}, folder=tmp_path, environment=os.environ)
+        assert left.wait(5) == -sign
+
+
+@pytest.mark.parametrize("name", ["a", "another"])
+def test_process_of_another_command_or_of_no_part_of_ours_is_left_alone(tmp_path: Path, name: str) -> None:
+    with subprocess.Popen(SLEEP) as other:
+        (tmp_path / "pids-platform.json").write_text(json.dumps({name: other.pid}))
+        ours = [*SLEEP[:2], "import time; time.sleep(59)"] if name == "a" else SLEEP
+        Kept({"a": ours}, folder=tmp_path, environment=os.environ)
+        assert other.poll() is None
+        other.kill()
+
+
+@pytest.mark.parametrize("said", ["", "no JSON", '{"a": 999999999}'])
+def test_note_that_says_nothing_is_no_obstacle(tmp_path: Path, said: str) -> None:
+    (tmp_path / "pids-platform.json").write_text(said)
+    Kept({"a": SLEEP}, folder=tmp_path, environment=os.environ)
