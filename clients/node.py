@@ -2,8 +2,8 @@
 
 It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
 SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
-trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here, in
-fedcredit/federation/grid.py, pieces.py and packing.py, and in server/superlink.py, bundle.py and launch.py only.
+trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here; where else,
+fedcredit/federation/grid.py says.
 """
 
 from __future__ import annotations

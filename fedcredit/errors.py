@@ -107,6 +107,12 @@ class NodeError(FedCreditError):
     code = "node"
 
 
+class ReplyError(FedCreditError):
+    """What a node uploaded as its reply is no message that a coordinator reads."""
+
+    code = "reply"
+
+
 class CheckpointError(FedCreditError):
     """A checkpoint could not be written or does not belong to this run."""
 

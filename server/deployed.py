@@ -24,7 +24,7 @@ from fedcredit.errors import FedCreditError, FederationError
 from fedcredit.federation import checkpoint
 from fedcredit.federation.checkpoint import RoundRecord
 from fedcredit.federation.cohort import Register
-from fedcredit.federation.grid import DeployedGrid
+from fedcredit.federation.deployed_grid import DeployedGrid
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from server.app import Conducted, Order, conduct
 from server.coordinators import CUT, at_work, notes_in, write_whole

@@ -18,7 +18,7 @@ from fedcredit.errors import FederationError
 
 log = logging.getLogger(__name__)
 
-PIDS = "pids.json"
+PLATFORM = "platform"  # a keeper of all parts; else a keeper is called by its one part
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 # A process that dies at once is started again after a while that doubles; one that lived a minute begins afresh.
@@ -28,8 +28,16 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WELL_SECONDS = 0.5, 20.0, 60.0
 class Kept:
     """Processes that are started again when they die, until `stop`."""
 
-    def __init__(self, commands: Mapping[str, list[str]], *, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, list[str]],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        keeper: str = PLATFORM,
+    ) -> None:
         self._commands, self._folder, self._environment = commands, folder, dict(environment)
+        self._pids = folder / f"pids-{keeper}.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._began: dict[str, float] = {}
         self._wait: dict[str, float] = dict.fromkeys(commands, FIRST_WAIT_SECONDS)
@@ -38,7 +46,7 @@ class Kept:
         self._end_left_over()
 
     def look(self) -> None:
-        """Start what is not running and is due; note it in pids.json."""
+        """Start what is not running and is due; note it in the keeper's file."""
         now, changed = time.monotonic(), False
         for name in self._commands:
             process = self._running.get(name)
@@ -52,12 +60,21 @@ class Kept:
                 self._start(name)
                 changed = True
         if changed:
-            draft = self._folder / f".{PIDS}"
+            draft = self._pids.with_name(f".{self._pids.name}")
             draft.write_text(json.dumps({name: process.pid for name, process in self._running.items()}))
-            draft.replace(self._folder / PIDS)
+            draft.replace(self._pids)
+
+    def restart(self) -> None:
+        """End them all; the next look starts them with what their files say by then."""
+        self._end()
+        self._due = dict.fromkeys(self._commands, 0.0)
 
     def stop(self) -> None:
         """End them all, last started first."""
+        self._end()
+        self._pids.unlink(missing_ok=True)
+
+    def _end(self) -> None:
         for process in reversed(list(self._running.values())):
             process.terminate()
         for process in self._running.values():
@@ -67,14 +84,10 @@ class Kept:
                 process.kill()
                 process.wait()
         self._running.clear()
-        (self._folder / PIDS).unlink(missing_ok=True)
 
     def _end_left_over(self) -> None:
         """End what an earlier keeper, which was killed, has left running: it would hold the port and the database."""
-        try:
-            pids: dict[str, int] = json.loads((self._folder / PIDS).read_text())
-        except (OSError, ValueError):
-            return
+        pids = pids_in(self._folder)
         for name, command in self._commands.items():
             pid = pids.get(name)
             for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -99,6 +112,16 @@ class Kept:
             )
         self._began[name] = time.monotonic()
         self.restarts[name] += 1
+
+
+def pids_in(folder: Path) -> dict[str, int]:
+    """The processes that any keeper has noted in the folder, by name."""
+    found: dict[str, int] = {}
+    for path in sorted(folder.glob("pids-*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            noted = json.loads(path.read_bytes())
+            found |= {name: pid for name, pid in noted.items() if type(pid) is int} if isinstance(noted, dict) else {}
+    return found
 
 
 def _runs(pid: int, command: list[str]) -> bool:

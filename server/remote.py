@@ -22,8 +22,11 @@ from fedcredit.errors import FedCreditError, FederationError, PolicyRefused
 from fedcredit.federation import checkpoint
 from fedcredit.federation.checkpoint import RoundRecord
 from fedcredit.federation.cohort import Member
+from fedcredit.link.fetch import FetchFailed, fetch
 from fedcredit.link.running import kept_tunnel
 from fedcredit.link.tunnel import Ends
+from fedcredit.trust.envelope import MAX_FILE_BYTES as MAX_MANIFEST_BYTES
+from fedcredit.trust.files import write_whole
 from fedcredit.trust.manifest import Manifest
 from server.app import Conducted
 from server.bundle import bundle
@@ -39,6 +42,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 AT_WORK = ("gathering", "running")  # what the status of a coordinator that lives may say
 MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_STATUS_BYTES = 1024 * 1024  # of a few lines for each member
+ANSWER_SECONDS, FILE_SECONDS = 30.0, 600.0
 MOST_RESTARTS = 5  # of a coordinator that was killed; one that fails by itself says so and is not started again
 
 
@@ -77,8 +82,7 @@ def stop_at_consortium(profile: Profile, folders: Sequence[str], *, require_pq: 
     stopped = []
     with operators_tunnel(profile, require_pq=require_pq) as address, control(address) as superlink:
         for folder in folders:
-            answer = httpx.get(f"http://{address}/v1/studies/{folder}/{STATUS}", timeout=30)
-            status = answer.json() if answer.status_code == 200 else {}
+            status = _status_at(f"http://{address}/v1/studies/{folder}/") or {}
             if status.get("state") in AT_WORK and superlink.stop(int(status["flower_run"])):
                 stopped.append(int(status["flower_run"]))
     return stopped
@@ -98,23 +102,23 @@ def operators_tunnel(profile: Profile, *, require_pq: bool = True) -> Iterator[s
     )
     with (
         tempfile.TemporaryDirectory(prefix="fedcredit-") as name,
-        kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as address,
+        kept_tunnel(ends, folder=Path(name) / "tunnel", role="operator") as tunnel,
     ):
-        yield address
+        yield tunnel.address
 
 
 def refreshed(profile: Profile, address: str) -> Manifest:
-    """The consortium's newest manifest, through the tunnel; kept in the profile."""
+    """The consortium's newest manifest, through the tunnel; kept in the profile, with the authorities that it names."""
     try:
-        answer = httpx.get(f"http://{address}/v1/manifest", timeout=10)
-        answer.raise_for_status()
-        return profile.manifest.accept(answer.content, now=datetime.now(UTC))
-    except httpx.HTTPError as fault:
+        data = fetch(f"http://{address}/v1/manifest", most=MAX_MANIFEST_BYTES, seconds=ANSWER_SECONDS)
+    except FetchFailed as fault:
         hint = "is the gateway running? is this operator still in the manifest?"
-        found = (
-            f"HTTP {fault.response.status_code}" if isinstance(fault, httpx.HTTPStatusError) else type(fault).__name__
-        )
-        raise FederationError("gateway", found=found, expected="the manifest", hint=hint) from None
+        raise FederationError("gateway", found=fault.found, expected="the manifest", hint=hint) from None
+    manifest = profile.manifest.accept(data, now=datetime.now(UTC))
+    trusted, named = profile.folder / "ca.crt", manifest.authority.encode("ascii")
+    if not trusted.exists() or trusted.read_bytes() != named:
+        write_whole(trusted, named)
+    return manifest
 
 
 def require_allowed(order: DeployedOrder, manifest: Manifest) -> None:
@@ -143,7 +147,8 @@ class _Desk:
         self._config = signed(order.as_config(), key=key, certificate=certificate)
         self._superlink, self._address, self._order = superlink, address, order
         self._patience, self._on_round = patience_seconds, on_round
-        self._http = httpx.Client(base_url=f"http://{address}/v1/studies/{order.folder}/", timeout=30)
+        self._base = f"http://{address}/v1/studies/{order.folder}/"
+        self._http = httpx.Client(trust_env=False)
         self._told = 0
         self._away_since: float | None = None
 
@@ -257,29 +262,27 @@ class _Desk:
         time.sleep(LOOK_SECONDS)
 
     def _status(self) -> dict[str, Any] | None:
-        try:
-            answer = self._http.get(STATUS)
-        except httpx.HTTPError as fault:
-            raise FederationError(
-                f"gateway at {self._address}", found=type(fault).__name__, expected="an answer"
-            ) from None
-        if answer.status_code == 404:
-            return None
-        if answer.status_code != 200:
-            found = f"HTTP {answer.status_code}"
-            raise FederationError(f"gateway at {self._address}", found=found, expected="status.json")
-        status: dict[str, Any] = answer.json()
-        return status
+        return _status_at(self._base, client=self._http)
 
     def _get(self, name: str) -> bytes:
         try:
-            with self._http.stream("GET", name) as answer:
-                answer.raise_for_status()
-                data = bytearray()
-                for piece in answer.iter_bytes():
-                    data += piece
-                    if len(data) > MAX_FILE_BYTES:
-                        raise FederationError(name, found="a larger file", expected=f"at most {MAX_FILE_BYTES} bytes")
-        except httpx.HTTPError as fault:
-            raise FederationError(name, found=type(fault).__name__, expected="a file of the result") from None
-        return bytes(data)
+            return fetch(f"{self._base}{name}", most=MAX_FILE_BYTES, seconds=FILE_SECONDS, client=self._http)
+        except FetchFailed as fault:
+            raise FederationError(name, found=fault.found, expected=fault.expected) from None
+
+
+def _status_at(base: str, *, client: httpx.Client | None = None) -> dict[str, Any] | None:
+    """What a coordinator says in its folder; None where it has said nothing yet."""
+    where = f"gateway at {base.split('/')[2]}"
+    try:
+        data = fetch(f"{base}{STATUS}", most=MAX_STATUS_BYTES, seconds=ANSWER_SECONDS, client=client)
+        status = json.loads(data)
+    except FetchFailed as fault:
+        if fault.status == 404:
+            return None
+        raise FederationError(where, found=fault.found, expected=STATUS) from None
+    except (ValueError, RecursionError):
+        status = None
+    if not isinstance(status, dict):
+        raise FederationError(where, found="another format", expected=STATUS)
+    return status

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
 
-from fedcredit.errors import ConfigError, FedCreditError, FederationError, NodeError
+from fedcredit.errors import ConfigError, FedCreditError, FederationError
 from fedcredit.trust.manifest import Manifest
-from server.consortium.authorities import serving
+from server.certified import gateway_certified
 from server.consortium.home import Consortium
 from server.coordinators import mark_cut, notes_in
 from server.following import Followed
-from server.gateway_process import GatewayProcess, prepare_gateway
-from server.kept import Kept, keep, wait_for_port
+from server.gateway_process import CERTIFICATE_SECONDS, GatewayProcess
+from server.keepers import PARTS, alone
+from server.kept import PLATFORM, Kept, keep, wait_for_port
 from server.superlink import control, key_bytes, key_text
 from server.superlink_files import SuperLinkFiles
 
 log = logging.getLogger(__name__)
-PARTS = ("superlink", "superexec", "gateway")
 
 
 def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
@@ -34,42 +30,56 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
         raise ConfigError("--only", found=repr(only), expected=", ".join(PARTS))
     home = consortium.places.folder
     files = SuperLinkFiles(home)
-    prepare_servers(consortium)
+    prepare_servers(consortium, only=only)
     run = home / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     commands = {"superlink": files.superlink(), "superexec": files.superexec()}
     wanted = {name: command for name, command in commands.items() if only in (None, name)}
-    with _alone(run, only or "platform"):
-        kept = Kept(wanted, folder=run, environment=files.environment())
-        watch = _Watch(consortium, files, only=only)
+    with alone(run, only):
+        kept = Kept(wanted, folder=run, environment=files.environment(), keeper=only or PLATFORM)
+        watch = _Watch(consortium, files, kept, only=only)
         keep(kept, on_look=watch.look, on_stop=watch.stop)
 
 
-def prepare_servers(consortium: Consortium) -> None:
-    """Make what the servers need and is not there yet; that takes the authority's key."""
-    files = SuperLinkFiles(consortium.places.folder)
-    if not files.certificate.exists():
-        files.prepare(serving(consortium.places))
-    prepare_gateway(consortium)
+def prepare_servers(consortium: Consortium, *, only: str | None = None) -> None:
+    """Make what the servers (or one part) need and is missing or out of date.
+
+    Raises:
+        KeyFileRefused, CertificateRefused: a certificate is missing, and the authority's key is not here.
+    """
+    places, files = consortium.places, SuperLinkFiles(consortium.places.folder)
+    files.prepare()
+    if consortium.file.path.exists():  # at `init` it may still be short of signatures
+        files.trust(consortium.current())
+    if only in (None, "superlink"):
+        files.certified.keep(places)
+    if only in (None, "gateway"):
+        gateway_certified(places, consortium.settings).keep(places)
 
 
 class _Watch:
     """What happens beside the processes: the gateway follows the manifest, and so do the SuperLink's nodes."""
 
-    def __init__(self, consortium: Consortium, files: SuperLinkFiles, *, only: str | None) -> None:
+    def __init__(self, consortium: Consortium, files: SuperLinkFiles, kept: Kept, *, only: str | None) -> None:
         self._consortium, self._followed, self._files = consortium, Followed(consortium), files
+        self._kept, self._shown, self._looked = kept, _certificate(files), 0.0
         self._gateway = GatewayProcess(consortium) if only in (None, "gateway") else None
         self._knows_nodes = only in (None, "superlink")
         self._has_coordinators = only in (None, "superexec")
-        self._registered, self._said = 0, ""
+        self._registered = self._trusted = 0
+        self._told = ""
 
     def look(self) -> None:
-        """Follow the manifest; a fault is logged, and tried again at the next look."""
+        """Follow the manifest and the authority; a fault is logged once, and tried again at the next look."""
         try:
             if self._has_coordinators:
                 for run in mark_cut(notes_in(self._consortium.places.folder)):
                     log.warning("the coordinator of run %s died", run)
             manifest = self._gateway.look() if self._gateway else self._followed.current()
+            if manifest.version != self._trusted:
+                self._files.trust(manifest)
+                self._trusted = manifest.version
+            self._follow_certificate()
             if self._knows_nodes and manifest.version != self._registered:
                 wait_for_port(self._files.address, seconds=0.0)
                 register_members(manifest, self._files)
@@ -78,13 +88,25 @@ class _Watch:
                 log.info(
                     "manifest version %s: %s members may sign in at %s", manifest.version, number, manifest.gateway
                 )
+            self._told = ""
         except (FedCreditError, OSError) as fault:
-            # Not a SuperLink that is just starting; and what lasts is said once.
-            if not isinstance(fault, FederationError) and str(fault) != self._said:
-                self._said = str(fault)
+            is_news = str(fault) != self._told
+            self._told = str(fault)
+            if is_news and not isinstance(fault, FederationError):  # a SuperLink that is just starting
                 log.warning("%s", fault)
-        else:
-            self._said = ""
+
+    def _follow_certificate(self) -> None:
+        """Start SuperLink and SuperExec again where the SuperLink's certificate is another one than they began with."""
+        if time.monotonic() < self._looked + CERTIFICATE_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if self._knows_nodes:
+            self._files.certified.keep(self._consortium.places)
+        shown = _certificate(self._files)
+        if shown != self._shown:
+            log.info("the SuperLink has a new certificate: it is started again")
+            self._shown = shown
+            self._kept.restart()
 
     def stop(self) -> None:
         """End the gateway."""
@@ -114,15 +136,8 @@ def online(consortium: Consortium) -> dict[str, str]:
     return {name: states.get(key, "not registered") for key, name in names.items()}
 
 
-@contextmanager
-def _alone(run: Path, part: str) -> Iterator[None]:
-    with (run / f"{part}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            hint = "fedcredit consortium status, or consortium stop"
-            raise NodeError(str(run.parent), found="a consortium that runs", expected="none", hint=hint) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+def _certificate(files: SuperLinkFiles) -> bytes:
+    try:
+        return files.certified.certificate.read_bytes()
+    except FileNotFoundError:  # in a container of another part
+        return b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -37,30 +36,38 @@ def start(home: Home = None, only: Only = None) -> None:
 def stop(home: Home = None, as_json: Json = False) -> None:
     """Stop what `start` runs in this folder; nodes wait and come back by themselves."""
     from fedcredit.errors import NodeError
+    from server.keepers import keepers
 
     run = opened(home).places.folder / "run"
-    pid = running_pid(run)
-    if pid is None:
+    found = keepers(run)
+    if not found:
         raise NodeError(str(run.parent), found="nothing that runs", expected="a started consortium")
-    os.kill(pid, signal.SIGTERM)
+    pids = sorted(set(found.values()))
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
     give_up = time.monotonic() + STOP_SECONDS
-    while running_pid(run) is not None and time.monotonic() < give_up:
+    while keepers(run) and time.monotonic() < give_up:
         time.sleep(0.1)
-    said({"stopped": pid}, [f"stopped process {pid}"], as_json=as_json)
+    said({"stopped": pids}, [f"stopped process {pid}" for pid in pids], as_json=as_json)
 
 
 def status(home: Home = None, as_json: Json = False) -> None:
     """What runs, and which members' nodes are online: exit code 1 where nothing runs."""
+    from server.keepers import keepers
+    from server.kept import pids_in
     from server.running import online
 
     kept = opened(home)
     run = kept.places.folder / "run"
-    pids = _pids(run)
-    nodes = online(kept) if running_pid(run) is not None else {}
-    lines = [f"{name:10} {pid}" for name, pid in pids.items()] or ["nothing runs"]
+    found = keepers(run)
+    pids = {name: pid for name, pid in pids_in(run).items() if name in found}
+    nodes = online(kept) if "superlink" in found else {}
+    lines = [f"{name:10} {pid}" for name, pid in pids.items()]
+    lines += [f"{part:10} kept by {pid}" for part, pid in found.items() if part not in pids]
+    lines = lines or ["nothing runs"]
     lines += [f"{name:24} {state}" for name, state in nodes.items()]
-    said({"running": pids, "members": nodes}, lines, as_json=as_json)
-    if running_pid(run) is None:
+    said({"running": pids, "keepers": found, "members": nodes}, lines, as_json=as_json)
+    if not found:
         raise typer.Exit(1)
 
 
@@ -76,26 +83,3 @@ def demo(
     words += ["--json"] if as_json else []
     # It stands for both sides, so it is a program of its own: neither side imports the other.
     os.execv(sys.executable, [sys.executable, "-m", "experiments.demo", *words])  # noqa: S606 - who stops it, stops it all
-
-
-def running_pid(run: Path) -> int | None:
-    """The process that holds the folder's lock, if there is one."""
-    import fcntl
-
-    path = run / "platform.lock"
-    try:
-        with path.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        return int(path.read_text() or 0) or None
-    return None
-
-
-def _pids(run: Path) -> dict[str, int]:
-    try:
-        found: dict[str, int] = json.loads((run / "pids.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found

@@ -1,8 +1,8 @@
 """Flower's SuperLink as the platform uses it: nodes are registered, runs are started, watched and stopped.
 
 The control API is flwr's own client over a loopback address: the SuperLink itself at the platform, the end of the
-tunnel on an operator's machine. Private names of flwr (pinned to one minor version) are used here, in
-server/bundle.py, fedcredit/federation/grid.py and clients/node.py only.
+tunnel on an operator's machine. Private names of flwr (pinned to one minor version) are used here; where else,
+fedcredit/federation/grid.py says.
 """
 
 from __future__ import annotations

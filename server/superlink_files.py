@@ -6,6 +6,7 @@ institution could take the coordinator's task), no installation of what a bundle
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shlex
@@ -13,13 +14,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcredit.link.authority import Authority, new_key_and_csr
+from fedcredit.link.authority import write_private
 from fedcredit.link.running import free_port
 from fedcredit.trust.files import write_whole
+from fedcredit.trust.manifest import Manifest
+from server.certified import Certified, locked, superlink_certified
 
 CONSORTIUM = "FEDCREDIT_CONSORTIUM"  # tells the coordinator, which SuperExec starts, whose folder to work in
 SECRET_BYTES = 32
-SERVER_DAYS = 3650  # on loopback, of the consortium's own authority
 COORDINATOR = "flwr-serverapp"  # what SuperExec starts for a run, found by its name
 TASK_PROGRAMS = (COORDINATOR, "flwr-agentapp", "flwr-clientapp", "flwr-connector", "flwr-model", "flwr-simulation")
 QUIET = {
@@ -44,19 +46,14 @@ class SuperLinkFiles:
         return self.home / "superlink"
 
     @property
-    def certificate(self) -> Path:
-        """Of the SuperLink on loopback; nodes sign in over TLS only."""
-        return self.folder / "server.crt"
-
-    @property
-    def key(self) -> Path:
-        """Key of that certificate."""
-        return self.folder / "server.key"
+    def certified(self) -> Certified:
+        """Certificate and key of the SuperLink on loopback."""
+        return superlink_certified(self.home)
 
     @property
     def root(self) -> Path:
-        """The authority's own certificate."""
-        return self.home / "authority" / "ca.crt"
+        """The authorities of the manifest in force, by which the SuperLink is known: see `trust`."""
+        return self.folder / "root.crt"
 
     @property
     def secret(self) -> Path:
@@ -68,21 +65,31 @@ class SuperLinkFiles:
         """The loopback port, chosen once: the gateway's settings name it."""
         return self.folder / "port"
 
-    def prepare(self, authority: Authority) -> None:
-        """Make what is missing: done at `init`, while the authority's key is there."""
+    def prepare(self) -> None:
+        """Make the secret and the port where they are missing, each whole or not at all; what is there stays."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.certificate.exists():
-            csr = new_key_and_csr(self.key, name="superlink")
-            pem = authority.issue(
-                csr, role="server", name="superlink", days=SERVER_DAYS, hosts=["127.0.0.1", "localhost"]
-            )
-            self.certificate.write_text(pem)
-        if not self.secret.exists():
-            handle = os.open(self.secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(SECRET_BYTES))
-        if not self.port_file.exists():
-            self.port_file.write_text(str(free_port()))
+        if self._is_prepared():
+            return
+        with locked(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                if self.secret.stat().st_size != SECRET_BYTES:
+                    self.secret.unlink()  # half-written once; nobody can have been told it
+            if not self.secret.exists():
+                write_private(self.secret, secrets.token_bytes(SECRET_BYTES))
+            if not self.port_file.exists() or not self.port_file.read_text().isdigit():
+                write_whole(self.port_file, str(free_port()).encode())
+
+    def _is_prepared(self) -> bool:
+        try:
+            return self.secret.stat().st_size == SECRET_BYTES and self.port_file.read_text().isdigit()
+        except FileNotFoundError:
+            return False
+
+    def trust(self, manifest: Manifest) -> None:
+        """Have the root file name the manifest's authorities: both, while one takes over from the other."""
+        pem = manifest.authority.encode("ascii")
+        if not self.root.exists() or self.root.read_bytes() != pem:
+            write_whole(self.root, pem)
 
     @property
     def address(self) -> str:
@@ -94,7 +101,7 @@ class SuperLinkFiles:
         host, _, port = self.address.partition(":")
         return [
             *_program("flower-superlink"),
-            *("--ssl-certfile", str(self.certificate), "--ssl-keyfile", str(self.key)),
+            *("--ssl-certfile", str(self.certified.certificate), "--ssl-keyfile", str(self.certified.key)),
             *("--ssl-ca-certfile", str(self.root), "--enable-supernode-auth"),
             *("--isolation", "process", "--superexec-auth-secret-file", str(self.secret)),
             *("--database", str(self.folder / "state.db"), "--host", host, "--port", port),

@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.demo.found import Founded
 from fedcredit.errors import NodeError
+from server.kept import pids_in
 from server.superlink_files import QUIET
 
 ONLINE_SECONDS = 300.0
@@ -71,8 +72,7 @@ class Running:
 
     def platform_pids(self) -> dict[str, int]:
         """The processes that the platform keeps running, by name."""
-        pids: dict[str, int] = json.loads((self.founded.consortium.places.folder / "run" / "pids.json").read_text())
-        return pids
+        return pids_in(self.founded.consortium.places.folder / "run")
 
     def stop(self, name: str, *, sign: int = signal.SIGTERM) -> None:
         """End one process, by default gently."""

@@ -81,7 +81,9 @@ def gather(
     unfit: list[str] = []
     while pushed:
         for reply in grid.pull_messages(list(pushed)):
-            node = pushed.pop(reply.metadata.reply_to_message_id)
+            node = pushed.pop(reply.metadata.reply_to_message_id, None)
+            if node is None:  # a reply to nothing that was asked counts for nothing
+                continue
             member = _member(node, reply)
             if isinstance(member, Member) and registered is not None and registered.get(node) != member.institution:
                 member = "another-name"

@@ -46,13 +46,19 @@ def unpack(content: RecordDict) -> RecordDict:
         raise fault
     try:
         return recorddict_from_proto(RecordDictProto.FromString(data))
-    except (DecodeError, TypeError, ValueError, KeyError):
+    except (DecodeError, TypeError, ValueError, LookupError, AttributeError):
         raise fault from None
 
 
 def is_packed(content: RecordDict) -> bool:
     """Whether the content is one packed record."""
     return PACKED in content
+
+
+def packed_bytes(content: RecordDict) -> int:
+    """How large a packed content is, or would be if it were not too large to be packed."""
+    data = content[PACKED].get(PACKED) if is_packed(content) else None
+    return len(data) if isinstance(data, bytes) else recorddict_to_proto(content).ByteSize()
 
 
 def packed_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:

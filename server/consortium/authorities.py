@@ -18,7 +18,12 @@ def serving(places: Places) -> Authority:
 
     While one authority takes over from another it is the old one: members may not know the new one yet.
     """
-    return Authority.load(places.old_authority if places.old_authority.exists() else places.authority)
+    return Authority.load(serving_folder(places))
+
+
+def serving_folder(places: Places) -> Path:
+    """The folder of that authority; its certificate is there also where its key was taken away."""
+    return places.old_authority if places.old_authority.exists() else places.authority
 
 
 def successor(places: Places, *, name: str, now: datetime) -> str:

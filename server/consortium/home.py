@@ -19,6 +19,7 @@ from fedcredit.trust.keys import Identity
 from fedcredit.trust.manifest import Manifest, ManifestFile, open_manifest, seal_manifest
 from fedcredit.trust.membership import MAX_HANDOVERS
 from fedcredit.trust.software import installed
+from server.certified import certify_servers
 from server.consortium import officers
 from server.consortium.authorities import settle
 from server.consortium.certificates import retire
@@ -229,6 +230,7 @@ class Consortium:
             answers[one.name] = self.places.answer(one.name, role=one.role)
             write_whole(answers[one.name], finish_join(one.draft.encode(), manifest=data, role=one.role), mode=0o644)
         self.places.pending.unlink(missing_ok=True)
+        certify_servers(self.places, self.settings)  # after a change of authority; what is served by then follows
         return Published(manifest, answers)
 
     @contextmanager

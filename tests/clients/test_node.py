@@ -23,7 +23,7 @@ from clients.node import Fleet, Question, be_task, serve
 from clients.pending import Pending
 from fedcredit.errors import FedCreditError
 from fedcredit.federation.messages import TRAIN
-from fedcredit.federation.pieces import MAX_PIECES
+from fedcredit.federation.objects import MOST_OBJECTS
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestRefused
 
@@ -160,7 +160,7 @@ def test_a_message_with_a_missing_piece_is_refused() -> None:
 def test_a_message_of_too_many_pieces_is_refused_before_one_is_fetched() -> None:
     there = honest()
     there.contents = {}
-    there.tree.children.extend([ObjectTree(object_id=f"{number:064x}") for number in range(MAX_PIECES)])
+    there.tree.children.extend([ObjectTree(object_id=f"{number:064x}") for number in range(MOST_OBJECTS)])
     assert there.told() == "node"
 
 

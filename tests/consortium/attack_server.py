@@ -17,7 +17,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from flwr.serverapp import Grid, ServerApp
 
-from fedcredit.federation.grid import DeployedGrid
+from fedcredit.federation.deployed_grid import DeployedGrid
 
 app = ServerApp()
 
@@ -26,7 +26,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Send what is laid down, until a file `end` is."""
     folder = Path(os.environ["FEDCREDIT_CONSORTIUM"]) / "attack" / str(context.run_config["order"])
-    replies = DeployedGrid(grid)
+    deployed = DeployedGrid(grid)  # for its patience with replies that are being uploaded; what is sent goes as it is
     (folder / "ready").touch()
     waiting: dict[str, Path] = {}
     while not (folder / "end").exists():
@@ -39,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
                 _write(asked.with_suffix(".said"), {"unsent": f"{type(fault).__name__}: {str(fault)[:300]}"})
                 continue
             waiting[key] = asked.with_suffix(".said")
-        for reply in replies.pull_messages(list(waiting)) if waiting else ():
+        for reply in deployed.pull_messages(list(waiting)) if waiting else ():
             _write(waiting.pop(reply.metadata.reply_to_message_id), _told(reply))
         time.sleep(0.05)
 

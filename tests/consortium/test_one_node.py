@@ -16,6 +16,7 @@ import pytest
 
 from clients.facts import read_facts
 from clients.node import connected
+from clients.refresh import last_manifest
 from clients.tunnel import node_tunnel
 from fedcredit.errors import NodeError
 from fedcredit.federation.checkpoint import RoundRecord
@@ -72,15 +73,15 @@ def test_node_whose_clock_is_off_by_ten_minutes_ends_and_is_told_why(
     monkeypatch.setattr(flower, "now", lambda: told() + CLOCK_OFF * off[0])
     node = world.founded.nodes["bank-a"]
     world.processes.stop("bank-a")
-    open_tunnel = node_tunnel(node, read_facts(node), gateway=world.operator.facts.gateway)
+    open_tunnel = node_tunnel(node, read_facts(node), last_manifest(node))
 
     def come_and_ask(address: str) -> None:
         with connected(address, node.flower) as fleet:
             off[0] = True
             fleet.receive()
 
-    with open_tunnel as address, pytest.raises(NodeError, match="clock"):
-        come_and_ask(address)
+    with open_tunnel as tunnel, pytest.raises(NodeError, match="clock"):
+        come_and_ask(tunnel.address)
 
 
 @pytest.mark.parametrize("state", ["just started", "idle", "in training", "platform away"])

@@ -146,7 +146,7 @@ def test_the_quick_path_has_every_step_once_and_the_four_commands_of_an_institut
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_who_types_the_quick_path_gets_four_institutions_and_a_study(tmp_path: Path) -> None:
     with machine_in(tmp_path) as machine, ThreadPoolExecutor(len(NAMES)) as people:
         for step in steps():

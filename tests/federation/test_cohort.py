@@ -76,6 +76,18 @@ def test_a_node_that_never_answers_is_waited_for_no_longer_than_said(nodes: Make
     assert [member.institution for member in gathered(grid, quorum=2)] == ["bank-0", "bank-2"]
 
 
+class _Astray(InProcessGrid):
+    def pull_messages(self, message_ids: Any) -> list[Message]:
+        replies = super().pull_messages(message_ids)
+        for reply in [one for one in replies if one.metadata.src_node_id == 2]:
+            reply.metadata.__dict__["_reply_to_message_id"] = "nothing-that-was-asked"
+        return [*replies, *replies]
+
+
+def test_reply_to_nothing_that_was_asked_and_a_second_one_count_for_nothing(nodes: MakeNodes) -> None:
+    assert [member.institution for member in gathered(_Astray(app, nodes(3).configs), quorum=2)] == ["bank-0", "bank-2"]
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

@@ -35,8 +35,8 @@ def manifest(port: int) -> bytes:
 
 def test_a_kept_tunnel_is_started_again_on_its_port_and_ends_with_its_block(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "kept"
-    with kept_tunnel(world.ends(world.institutions["harbour"]), folder=folder, role="institution") as address:
-        port = int(address.rpartition(":")[2])
+    with kept_tunnel(world.ends(world.institutions["harbour"]), folder=folder, role="institution") as tunnel:
+        port = int(tunnel.address.rpartition(":")[2])
         assert manifest(port) == world.place.manifest.read_bytes()
         os.kill(int((folder / "caddy.pid").read_text()), signal.SIGKILL)
         until, seen = time.monotonic() + PATIENCE_SECONDS, b""

@@ -29,7 +29,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def pids(folder: Path) -> dict[str, int]:
     """What the keeper noted."""
-    found: dict[str, int] = json.loads((folder / "pids.json").read_text())
+    found: dict[str, int] = json.loads((folder / "pids-platform.json").read_text())
     return found
 
 
@@ -46,7 +46,7 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
     until(is_back)
     assert kept.restarts == {"a": 1}
     kept.stop()
-    assert not (tmp_path / "pids.json").exists()
+    assert not (tmp_path / "pids-platform.json").exists()
 
 
 @pytest.mark.parametrize(("command", "sign"), [(SLEEP, signal.SIGTERM), (STUBBORN, signal.SIGKILL)])
@@ -58,7 +58,7 @@ def test_process_that_a_killed_keeper_left_is_ended(
         assert left.stdout is not None
         if command is STUBBORN:
             left.stdout.read(1)
-        (tmp_path / "pids.json").write_text(json.dumps({"a": left.pid}))
+        (tmp_path / "pids-platform.json").write_text(json.dumps({"a": left.pid}))
         Kept({"a": command}, folder=tmp_path, environment=os.environ)
         assert left.wait(5) == -sign
 
@@ -66,7 +66,7 @@ def test_process_that_a_killed_keeper_left_is_ended(
 @pytest.mark.parametrize("name", ["a", "another"])
 def test_process_of_another_command_or_of_no_part_of_ours_is_left_alone(tmp_path: Path, name: str) -> None:
     with subprocess.Popen(SLEEP) as other:
-        (tmp_path / "pids.json").write_text(json.dumps({name: other.pid}))
+        (tmp_path / "pids-platform.json").write_text(json.dumps({name: other.pid}))
         ours = [*SLEEP[:2], "import time; time.sleep(59)"] if name == "a" else SLEEP
         Kept({"a": ours}, folder=tmp_path, environment=os.environ)
         assert other.poll() is None
@@ -75,5 +75,5 @@ def test_process_of_another_command_or_of_no_part_of_ours_is_left_alone(tmp_path
 
 @pytest.mark.parametrize("said", ["", "no JSON", '{"a": 999999999}'])
 def test_note_that_says_nothing_is_no_obstacle(tmp_path: Path, said: str) -> None:
-    (tmp_path / "pids.json").write_text(said)
+    (tmp_path / "pids-platform.json").write_text(said)
     Kept({"a": SLEEP}, folder=tmp_path, environment=os.environ)

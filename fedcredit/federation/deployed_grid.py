@@ -1,0 +1,83 @@
+"""A SuperLink's grid becomes one that is used sparingly, and that no member's reply can stop.
+
+Contents are packed, a message's id cannot be guessed, and replies are read by replies.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from fedcredit.federation.packing import pack, packed_bytes
+from fedcredit.federation.replies import Replies
+
+# A reply has the arrays of its question in it, in words that may be twice as wide, and what the masking protocol seals
+# (2 MiB at most, messages.yaml), so it is no larger than four times the question.
+TIMES_QUESTION = 4
+LEAST_REPLY_BYTES, MOST_REPLY_BYTES = 4 * 1024 * 1024, 256 * 1024 * 1024
+
+
+class DeployedGrid(Grid):
+    """flwr's HttpGrid around a run of its own, as the coordinator of a deployed run uses it."""
+
+    def __init__(self, grid: Any) -> None:
+        self._grid = grid
+        self._replies = Replies(grid._runtime_client, grid.node)
+        self._most_bytes = LEAST_REPLY_BYTES
+
+    def set_run(self, run: Any) -> None:
+        """The run that this grid is for."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        """Facts of the run."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """A message from the server to a node."""
+        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The nodes that are online."""
+        return self._grid.get_node_ids()
+
+    def get_nodes(self) -> Iterable[Any]:
+        """The nodes that are online, with their keys."""
+        return self._grid.get_nodes()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send the messages, each with its content packed; messages that share a content share the packed one."""
+        packed: dict[int, RecordDict] = {}
+        sent = []
+        for message in messages:
+            content = packed.get(id(message.content))
+            if content is None:
+                content = packed[id(message.content)] = pack(message.content)
+                most = min(TIMES_QUESTION * packed_bytes(content), MOST_REPLY_BYTES)
+                self._most_bytes = max(self._most_bytes, most)
+            about = message.metadata
+            group = _unguessable(about.group_id)
+            sent.append(Message(content, about.dst_node_id, about.message_type, group_id=group, ttl=about.ttl))
+        return self._grid.push_messages(sent)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The replies that have come whole; one whose content cannot be read is an error reply."""
+        return self._replies.pull(list(message_ids), run=self._grid.run.run_id, most_bytes=self._most_bytes)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Not used: `Exchange` sends, and looks for replies at its own pace."""
+        raise NotImplementedError
+
+
+def _unguessable(group: str) -> str:
+    """The group with a random end. A message's id is the hash of its metadata, and the SuperLink takes an answer from
+    whoever knows the id: of a message to another node, nobody does.
+    """
+    return f"{group}-{secrets.token_hex(16)}"
