@@ -39,7 +39,7 @@ GRACE_SECONDS = 10  # a request that is under way at a reload or a stop may stil
 class LinkDown(FedCreditError):
     """Caddy is absent, does not start, or refuses a configuration; what was served before still is."""
 
-    code = "link"
+    code = "link-down"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ SILENT_SECONDS = 30.0  # without a byte; then nobody answers
 class FetchFailed(FedCreditError):
     """There is no such file, nobody answers, or what comes is larger, packed or too slow."""
 
-    code = "link"
+    code = "fetch"
 
     def __init__(self, where: str, *, found: str, expected: str, hint: str = "", status: int | None = None) -> None:
         super().__init__(where, found=found, expected=expected, hint=hint)
