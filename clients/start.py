@@ -75,6 +75,7 @@ def _answer_all(home: NodeHome, door: Door, worker: Worker, status: Status, refr
 
         def answer(question: Question) -> Message:
             began = time.monotonic()
+            refresh.if_due()  # here too: a mailbox that is never empty must not keep an old manifest in force
             refresh.if_unknown(question.bundle)
             door.let_in(question)
             reply = worker.ask(question.message)

@@ -25,8 +25,10 @@ from fedcredit.config import CONFIGS, load, register, typed
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 OWN_TABLE = ROOT / "docs" / "your-own-table.md"
+ENGINES = sorted(path.stem for path in (CONFIGS / "engine").glob("*.yaml"))
 STUDIES = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OPERATORS = [ROOT / "clients" / "README.md", ROOT / "server" / "README.md", ROOT / "server" / "deploy" / "README.md"]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *OPERATORS, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- long -->\n)?```(console|python)\n(.*?)```", re.DOTALL)
 # What keeps a study of a page short when it is only tried; the page's own settings stay in force beside it.
 SHORT = ["recipe.rounds=2", "evaluation.draws=20", "workers=1", "arms=[local,federated]"]
@@ -83,14 +85,20 @@ def try_commands(block: Block, capsys: pytest.CaptureFixture[str], *, more: list
 def test_a_command_that_a_page_names_exists_with_its_options_and_settings(page: str, words: list[str]) -> None:
     if words[0] == "make":
         assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
-        assert all(word.removeprefix("NAME=") in STUDIES for word in words[2:])
+        settings = {f"NAME={name}" for name in STUDIES} | {f"ENGINE={name}" for name in ENGINES}
+        assert set(words[2:]) <= settings
+        return
+    if words[0] == "export":
+        assert re.fullmatch(r"FEDCREDIT_HOME=\$PWD/[a-z-]+", words[1])
         return
     if words[0] == "python":
         assert find_spec(words[2]) is not None if words[1] == "-m" else (ROOT / words[1]).exists()
         return
     assert words[0] == "fedcredit"
-    verb = groups()[words[1]].commands[words[2]]
-    context = verb.make_context(words[2], words[3:])
+    verb, more = groups()[words[1]].commands[words[2]], words[3:]
+    while isinstance(verb, click.Group) and more and more[0] in verb.commands:  # consortium study allow
+        verb, more = verb.commands[more[0]], more[1:]
+    context = verb.make_context(verb.name, list(more))
     if verb.name == "run":
         load(context.params["name"], context.params["overrides"] or [])
 
@@ -144,7 +152,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_group_and_verb_stands_on_a_page() -> None:
-    said = README.read_text() + (ROOT / "docs" / "commands.md").read_text()
+    said = "".join(page.read_text() for page in [README, *OPERATORS, ROOT / "docs" / "commands.md"])
     missing = [f"{g} {v}" for g, group in groups().items() for v in group.commands if f"fedcredit {g} {v}" not in said]
     assert not missing
 

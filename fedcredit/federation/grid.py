@@ -1,7 +1,7 @@
 """Flower's grid inside one process: messages reach a ClientApp by a call, so a round costs what its training costs.
 
-A private name of flwr (pinned to one minor version) is used here. Others are in objects.py, replies.py and packing.py
-beside it, in clients/node.py, server/superlink.py, server/bundle.py and server/launch.py, and nowhere else.
+A private name of flwr (pinned to one minor version) is used here. Others are in objects.py, pieces.py, replies.py and
+packing.py beside it, in clients/node.py, server/superlink.py, server/bundle.py and server/launch.py, and nowhere else.
 """
 
 from __future__ import annotations

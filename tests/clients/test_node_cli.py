@@ -73,6 +73,15 @@ def test_the_ledger_shows_spend_by_study_what_is_left_and_the_next_run(
     assert "no ceiling set" in shown
 
 
+def test_without_ceilings_those_of_the_policy_beside_the_ledger_count(said: Said, ledger: Ledger) -> None:
+    template = (Path(__file__).parents[2] / "server" / "deploy" / "policy-template.yaml").read_text()
+    policy = template.replace("${institution}", "bank-a").replace("${expires}", "2999-12-31")
+    ledger.path.with_name("policy.yaml").write_text(policy)
+    assert "ceiling 8, left" in said("ledger")
+    ledger.path.with_name("policy.yaml").write_text("no: policy")  # the ledger is shown all the same
+    assert "no ceiling set" in said("ledger")
+
+
 def test_the_cost_of_a_next_run_of_another_epsilon(said: Said, ledger: Ledger) -> None:
     (bank,) = json.loads(said("ledger", "--json", "--next", 1, "--ledger", ledger.path))["populations"]
     assert 0.99 < bank["next_run"]["epsilon"] <= 1.0

@@ -18,7 +18,7 @@ MADE_UP = "1f2e 3d4c 5b6a 7988"  # the fingerprint that the page shows
 
 
 def verbs(block: Block) -> list[str]:
-    return [words[2] for words, _ in block.commands]
+    return [words[2] for words, _ in block.commands if words[0] == "fedcredit"]
 
 
 def test_the_page_has_every_command_that_it_promises() -> None:
@@ -27,7 +27,7 @@ def test_the_page_has_every_command_that_it_promises() -> None:
 
 
 def test_no_page_of_an_operator_has_a_fingerprint_that_could_be_copied() -> None:
-    assert re.findall(r"\b[0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4}\b", PAGE.read_text()) == [MADE_UP]
+    assert set(re.findall(r"\b[0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4}\b", PAGE.read_text())) == {MADE_UP}
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_an_honest_question_is_answered(attacker: Attacker) -> None:
 
 
 def test_a_bundle_that_is_not_in_the_manifest_gets_nothing(world: World) -> None:
-    unknown = bad_bundle(more={"server/more.py": b"MORE = 1\n"})
+    unknown = bad_bundle(more={"server/more.py": b"UNKNOWN = 1\n"})
     before = charged_and_left(world, "bank-b")
     with attacking(world, unknown) as intruder:
         for kind in (DESCRIBE, TRAIN):
@@ -96,7 +96,7 @@ def test_client_code_in_a_bundle_is_refused_though_the_officers_signed_its_hash(
 
 def test_code_that_is_not_allowed_does_not_run_at_the_platform(world: World) -> None:
     """An operator may submit any bundle, and the platform has keys that it must not get at."""
-    bad = bad_bundle(more={"server/more.py": b"MORE = 3\n"})
+    bad = bad_bundle(more={"server/more.py": b"UNASKED = 1\n"})
     folder = world.founded.consortium.places.folder / "attack" / "unasked"
     folder.mkdir(parents=True)
     with superlink_of(world) as superlink:

@@ -146,7 +146,7 @@ def test_the_quick_path_has_every_step_once_and_the_four_commands_of_an_institut
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_who_types_the_quick_path_gets_four_institutions_and_a_study(tmp_path: Path) -> None:
     with machine_in(tmp_path) as machine, ThreadPoolExecutor(len(NAMES)) as people:
         for step in steps():
@@ -171,7 +171,8 @@ def test_who_types_the_quick_path_gets_four_institutions_and_a_study(tmp_path: P
         ledger = machine.heard(name, "node ledger")
         assert float(re.findall(r"lifetime epsilon ([0-9.]+) ", ledger)[0]) <= 3.0
         assert "ceiling 8" in ledger
-        leaves = machine.heard(name, "node leaves")
+        assert re.search(r"train\.masked +5 x", machine.heard(name, "node leaves --run"))
+        leaves = machine.heard(name, "node leaves quickstart")
         assert "not sent in this study: evaluate, train" in leaves
         assert machine.heard(name, "node stop").startswith("stopped process")
 

@@ -21,6 +21,14 @@ def test_arm_that_a_consortium_cannot_have_is_refused_with_the_reason(arm: str, 
         load("quickstart", [*HERE, f"arms=[federated,{arm}]"])
 
 
+def test_refusal_of_the_arms_says_what_to_type() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("quickstart", ["engine=superlink"])
+    typed, _, _ = caught.value.hint.partition(";")
+    assert typed == "fedcredit study run quickstart engine=superlink arms=[federated] privacy.metrics=none"
+    load("quickstart", typed.split()[4:])
+
+
 @pytest.mark.parametrize("override", ["leave_one_out=true", "recipe.share=body"])
 def test_what_would_leave_a_part_of_the_model_at_a_node_is_refused(override: str) -> None:
     with pytest.raises(ConfigError):

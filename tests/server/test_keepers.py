@@ -71,9 +71,11 @@ def test_what_a_killed_keeper_left_is_ended_also_under_another_split(tmp_path: P
     left.look()
     before = pids_in(tmp_path)["superlink"]
     process = left._running["superlink"]
-    threading.Thread(target=process.wait, daemon=True).start()  # as init does with an orphan
+    reaper = threading.Thread(target=process.wait, daemon=True)  # as init does with an orphan
+    reaper.start()
     kept = Kept({"superlink": SLEEP}, folder=tmp_path, environment={}, keeper="superlink")
     try:
+        reaper.join(10)
         assert not is_there(before)
     finally:
         kept.stop()

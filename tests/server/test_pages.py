@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.test_readme import groups
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / path
@@ -19,30 +21,7 @@ PAGES = [
         "docs/incident.md",
     )
 ]
-VERBS = {
-    "study": {"run", "new", "list", "show", "compare", "resume", "ui", "audit", "status", "stop", "logs"},
-    "node": {
-        *(
-            "request",
-            "join",
-            "check",
-            "start",
-            "stop",
-            "status",
-            "leaves",
-            "ledger",
-            "score",
-            "leave",
-            "policy",
-            "data",
-        ),
-        *("log",),
-    },
-    "consortium": {
-        *("init", "approve", "members", "revoke", "rotate", "operator", "sign", "demo", "start", "backup", "restore"),
-        *("officer", "renew", "verify", "study", "status"),
-    },
-}
+VERBS = {name: set(group.commands) for name, group in groups().items()}
 NAMED = re.compile(r"\bfedcredit (study|node|consortium) ([a-z]+)")
 
 

@@ -17,6 +17,7 @@ from fedcredit.federation.messages import Masking, PrivacyTerms, Task
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.factors import Factor
 from fedcredit.models.train import LocalSettings
+from server.bundle import bundle
 from server.consortium.home import ChangeWaits, Consortium
 from server.consortium.studies import Limits, check_schema, narrowed, task_schema
 from tests.server.consortium.conftest import run
@@ -129,6 +130,16 @@ def test_study_is_allowed_changed_and_forbidden(kept: Consortium) -> None:
     for verb in ("show", "forbid"):
         with pytest.raises(ConfigError, match="no study quickstart"):
             run("study", verb, "quickstart")
+
+
+def test_study_is_allowed_for_a_year_with_the_installed_bundle_unless_said(kept: Consortium) -> None:
+    words = ("study", "allow", "quickstart", "--purpose", "credit-risk")
+    run(*words, "--officer", "ann")
+    run(*words, "--officer", "bob")  # of the same draft, also on another day
+    rule = kept.current().rule_for("quickstart")
+    assert rule is not None
+    assert rule.bundles == (bundle().sha256,)
+    assert (rule.until - kept.current().issued).days == 365
 
 
 def test_second_officer_signs_the_same_study_and_no_other(kept: Consortium) -> None:
