@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
+    ObjectPushError,
     ObjectUnavailableError,
     push_object_contents_from_iterable,
 )
@@ -52,6 +54,7 @@ from fedcredit.trust.keys import require_private
 log = logging.getLogger(__name__)
 
 UNAUTHORIZED = 401
+SENDINGS = 3  # of one reply, before it is given up
 # What flwr's client raises, and protobuf below it, where the SuperLink answers with other bytes than Flower's.
 UNREADABLE = (DecodeError, LookupError, TypeError, ValueError, RecursionError)
 CLIENT_APP_RAISED = 2  # flwr's ErrorCode.CLIENT_APP_RAISED_EXCEPTION
@@ -204,7 +207,7 @@ def _dropped(envelope: Message) -> Iterator[None]:
         yield
     except RunNotRunningException:
         log.info("run %s is over: its question is dropped", envelope.metadata.run_id)
-    except (HTTPError, ObjectUnavailableError, ObjectPullError, NodeError) as fault:
+    except (HTTPError, ObjectUnavailableError, ObjectPullError, ObjectPushError, NodeError) as fault:
         log.warning("a question of run %s is dropped: %s", envelope.metadata.run_id, fault)
 
 
@@ -283,10 +286,19 @@ def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
         reply.metadata.__dict__["_message_id"] = reply.object_id
         tree = get_object_tree(reply)
         contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
-    with _said():
-        wanted, session = fleet.send(reply, tree, seconds)
-        pieces = [(key, content) for key, content in contents.items() if key in wanted]
-        push_object_contents_from_iterable(pieces, lambda key, content: fleet.push_object(run, session, key, content))
+    for left in reversed(range(SENDINGS)):
+        try:
+            with _said():
+                wanted, session = fleet.send(reply, tree, seconds)
+                pieces = [(key, content) for key, content in contents.items() if key in wanted]
+                push_object_contents_from_iterable(pieces, partial(fleet.push_object, run, session))
+        except ObjectPushError:
+            # Where the gateway died between a request and its answer, the tunnel asked once more, and one upload
+            # overtook the other. Sent anew, the SuperLink says which pieces it still lacks.
+            if not left:
+                raise
+        else:
+            return
 
 
 def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:

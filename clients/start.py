@@ -112,8 +112,13 @@ def _alone(home: NodeHome) -> Iterator[None]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the node as Ctrl-C does, wherever flwr waits."""
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends the node as Ctrl-C does, wherever flwr waits; a second one does not cut that short."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:

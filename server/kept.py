@@ -150,11 +150,12 @@ def keep(
     except KeyboardInterrupt:
         log.info("asked to stop")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who is told to stop twice still ends what it keeps
         try:
             on_stop()
         finally:
             kept.stop()
+            signal.signal(signal.SIGTERM, before)
 
 
 def wait_for_port(address: str, *, seconds: float = READY_SECONDS) -> None:

@@ -15,7 +15,7 @@ from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError, inflate_object_from_contents
 from google.protobuf.message import DecodeError
 
 from clients import node as module
@@ -287,3 +287,54 @@ def test_a_note_of_a_question_that_is_none_does_not_end_the_node(tmp_path: Path)
     (tmp_path / "question.pb").write_bytes(b"\xff" * 9)
     there = honest()
     assert answers_on(there.fleet(), there, tmp_path) == ["answered"] * 2
+
+
+@dataclass
+class Overtaken:
+    """A SuperLink whose first uploads are overtaken by another of the same reply."""
+
+    times: int
+    sessions: list[str] = field(default_factory=list)
+    pushed: list[str] = field(default_factory=list)
+
+    def send(self, reply: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
+        """Every piece is wanted, in a session of its own."""
+        self.sessions.append(f"session-{len(self.sessions)}")
+        return set(get_all_nested_objects(reply)), self.sessions[-1]
+
+    def push(self, run: int, session: str, key: str, content: bytes) -> None:
+        """Taken in the last session only."""
+        if len(self.sessions) <= self.times:
+            raise ObjectPushError(key, run, session)
+        self.pushed.append(key)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_reply_whose_upload_is_overtaken_is_sent_anew(times: int) -> None:
+    lying, link = honest(), Overtaken(times)
+    fleet = replace(lying.fleet(), send=link.send, push_object=link.push)
+    serve_once(fleet)
+    assert len(link.sessions) == times + 1
+    assert link.pushed
+
+
+def test_reply_that_cannot_be_uploaded_is_dropped_and_the_node_goes_on() -> None:
+    link = Overtaken(99)
+    serve_once(replace(honest().fleet(), send=link.send, push_object=link.push))
+    assert len(link.sessions) == module.SENDINGS
+
+
+def serve_once(fleet: Fleet) -> None:
+    """Serve until the mailbox is empty."""
+
+    def idle() -> None:
+        raise Done
+
+    with TemporaryDirectory() as folder, pytest.raises(Done):
+        serve(
+            fleet,
+            lambda question: Message(RecordDict(), reply_to=question.message),
+            known_bundle=lambda digest, content: None,
+            idle=idle,
+            pending=Pending(Path(folder) / "question.pb"),
+        )

@@ -53,14 +53,14 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
 def test_process_that_a_killed_keeper_left_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], sign: signal.Signals
 ) -> None:
-    monkeypatch.setattr("server.kept.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("server.kept.STOP_SECONDS", 3.0)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as left:
         assert left.stdout is not None
         if command is STUBBORN:
             left.stdout.read(1)
         (tmp_path / "pids-platform.json").write_text(json.dumps({"a": left.pid}))
         Kept({"a": command}, folder=tmp_path, environment=os.environ)
-        assert left.wait(5) == -sign
+        assert left.wait(10) == -sign
 
 
 @pytest.mark.parametrize("name", ["a", "another"])
@@ -77,3 +77,24 @@ def test_process_of_another_command_or_of_no_part_of_ours_is_left_alone(tmp_path
 def test_note_that_says_nothing_is_no_obstacle(tmp_path: Path, said: str) -> None:
     (tmp_path / "pids-platform.json").write_text(said)
     Kept({"a": SLEEP}, folder=tmp_path, environment=os.environ)
+
+
+KEEPER = """
+import os, sys, time
+from pathlib import Path
+from server.kept import Kept, keep
+command = [sys.executable, "-c", "import time; time.sleep(60)"]
+keep(Kept({"a": command}, folder=Path(sys.argv[1]), environment=os.environ), on_stop=lambda: time.sleep(0.5))
+"""
+
+
+def test_keeper_that_is_told_to_stop_twice_leaves_nothing_running(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", KEEPER, str(tmp_path)]) as keeper:
+        until(lambda: (tmp_path / "pids-platform.json").exists())
+        kept = pids(tmp_path)["a"]
+        keeper.terminate()
+        time.sleep(0.2)  # it is stopping
+        keeper.terminate()
+        assert keeper.wait(20) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(kept, 0)
