@@ -81,6 +81,15 @@ def is_asked(world: World, name: str) -> bool:
     return (world.founded.nodes[name].state / "question.pb").exists()
 
 
+def wait_all_asked(world: World) -> None:
+    """Return when every node has a question of its own in hand.
+
+    Flower hands a question out once: one whose answer is on its way while a server dies is lost, and its institution
+    misses the round. Who wants all of them in it breaks nothing before this.
+    """
+    until(lambda: all(is_asked(world, name) for name in NAMES))
+
+
 def wait_in_training(world: World, name: str) -> None:
     """Return when the node is in a training step: with one question for half a second, of which the log has `train`."""
     log = world.founded.nodes[name].audit_log

@@ -14,7 +14,17 @@ import pytest
 from fedcredit.federation.checkpoint import RoundRecord
 from server.app import Conducted, Order
 from server.orders import DeployedOrder
-from tests.consortium.breaking import kill, mended, status_of, story_of, tunnel_pid, until, verify_every_node
+from tests.consortium.breaking import (
+    kill,
+    long_task,
+    mended,
+    status_of,
+    story_of,
+    tunnel_pid,
+    until,
+    verify_every_node,
+    wait_all_asked,
+)
 from tests.consortium.test_rounds import in_process
 from tests.consortium.world import NAMES, World
 
@@ -37,8 +47,8 @@ def uninterrupted(world: World, tmp_path_factory: pytest.TempPathFactory) -> Con
 
 
 def five_rounds(world: World) -> DeployedOrder:
-    """Each at least half a second long, so that an operator hears of the second before the last is over."""
-    return world.order(rounds=5, poll_seconds=0.5)
+    """Long ones, so that an operator hears of the second before the last is over."""
+    return world.order(long_task(0.5), rounds=5)
 
 
 def after_round(number: int, act: Callable[[], object]) -> Callable[[RoundRecord], None]:
@@ -100,9 +110,11 @@ def test_coordinator_killed_after_its_last_round_still_brings_the_result(
 
 
 def test_killed_superlink_is_started_again_and_the_run_goes_on(world: World, uninterrupted: Conducted) -> None:
-    order = five_rounds(world)
-    there = world.conduct(order, on_round=after_round(2, lambda: kill(world.processes.platform_pids()["superlink"])))
-    require_same(there, uninterrupted)
+    def kill_superlink() -> None:
+        wait_all_asked(world)
+        kill(world.processes.platform_pids()["superlink"])
+
+    require_same(world.conduct(five_rounds(world), on_round=after_round(2, kill_superlink)), uninterrupted)
 
 
 def test_killed_superexec_is_started_again_and_another_coordinator_goes_on(
@@ -118,15 +130,17 @@ def test_killed_caddy_of_gateway_or_tunnel_is_back_by_itself_and_no_round_is_los
 ) -> None:
     gateway = world.founded.consortium.places.folder / "run" / "gateway"
     tunnels = [home.run / "tunnel" for home in world.founded.nodes.values()]
-    first_the_tunnels_then_the_gateway = iter([tunnels, [gateway]])
     killed: dict[Path, int] = {}
 
-    def kill_some(record: RoundRecord) -> None:
-        for folder in next(first_the_tunnels_then_the_gateway, []):
+    def kill_them(folders: list[Path]) -> None:
+        wait_all_asked(world)
+        for folder in folders:
             killed[folder] = tunnel_pid(folder)
             kill(killed[folder])
 
-    require_same(world.conduct(five_rounds(world), on_round=kill_some), uninterrupted)
+    steps = [after_round(1, lambda: kill_them(tunnels)), after_round(2, lambda: kill_them([gateway]))]
+    done = world.conduct(five_rounds(world), on_round=lambda record: steps[record.round > 1](record))
+    require_same(done, uninterrupted)
     assert set(killed) == {gateway, *tunnels}
     assert all(tunnel_pid(folder) != pid for folder, pid in killed.items())
 
