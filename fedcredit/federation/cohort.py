@@ -17,6 +17,8 @@ from fedcredit.federation.messages import CONFIG, DESCRIBE, Task
 
 log = logging.getLogger(__name__)
 
+NODE_UNAVAILABLE = 5  # flwr's ErrorCode for a node that went offline over a message
+
 
 @dataclass(frozen=True)
 class Member:
@@ -75,14 +77,19 @@ def gather(
             time.sleep(poll_seconds)
             nodes = sorted(names() or {})
     registered = names()
-    questions = [Message(RecordDict({CONFIG: task.as_config()}), node, DESCRIBE) for node in nodes]
-    pushed = dict(zip(grid.push_messages(questions), nodes, strict=True))
+    pushed = _asked(grid, task, nodes)
+    again_until = time.monotonic() + (register.settle_seconds if register is not None else 0.0)
     members: list[Member] = []
     unfit: list[str] = []
     while pushed:
         for reply in grid.pull_messages(list(pushed)):
             node = pushed.pop(reply.metadata.reply_to_message_id, None)
             if node is None:  # a reply to nothing that was asked counts for nothing
+                continue
+            if reply.has_error() and reply.error.code == NODE_UNAVAILABLE and time.monotonic() < again_until:
+                # It died, and the SuperLink answers for it: one that is back by now takes part.
+                time.sleep(poll_seconds)
+                pushed |= _asked(grid, task, [node])
                 continue
             member = _member(node, reply)
             if isinstance(member, Member) and registered is not None and registered.get(node) != member.institution:
@@ -116,6 +123,12 @@ class FreeNodes:
     def get_node_ids(self) -> Sequence[int]:
         """The free nodes, as `Grid.get_node_ids` would give them."""
         return self.nodes
+
+
+def _asked(grid: Grid, task: Task, nodes: Sequence[int]) -> dict[str, int]:
+    """Ask each node who it is: whose answer each of the messages waits for."""
+    questions = [Message(RecordDict({CONFIG: task.as_config()}), node, DESCRIBE) for node in nodes]
+    return dict(zip(grid.push_messages(questions), nodes, strict=True))
 
 
 def _wanted(names: dict[int, str], wanted: set[str] | None) -> dict[int, str]:

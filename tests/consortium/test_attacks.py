@@ -233,6 +233,7 @@ def test_a_message_of_sixty_five_megabytes_is_not_taken_and_the_node_lives(attac
 
 
 def charged_and_left(world: World, name: str) -> tuple[int, int]:
-    """How large the institution's ledger and audit log are."""
+    """How large the institution's ledger is, and what its audit log says has left; refusals are on record there too."""
     home = world.founded.nodes[name]
-    return tuple(path.stat().st_size if path.exists() else 0 for path in (home.ledger, home.audit_log))  # type: ignore[return-value]
+    log = home.audit_log.read_text(encoding="utf-8") if home.audit_log.exists() else ""
+    return home.ledger.stat().st_size if home.ledger.exists() else 0, log.count('"event":"left"')
