@@ -24,6 +24,7 @@ from fedcredit.settings import StudySettings
 from fedcredit.trust.words import host_of
 
 STUDY = "quickstart"
+COMPANIES = 800  # an institution
 MOST = 60
 
 
@@ -87,6 +88,7 @@ def settings_of(folder: Path, *, institutions: int, rounds: int, seed: int) -> S
         f"seeds=[{seed}]",
         f"recipe.rounds={rounds}",
         f"data.economy.institutions={institutions}",
+        f"data.economy.companies={COMPANIES * institutions}",  # each has to have some that default
         "privacy.metrics=none",  # as the policies say
         "tracking.mlflow=false",
         "targets=[]",
