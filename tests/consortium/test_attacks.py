@@ -83,7 +83,7 @@ def test_a_bundle_that_is_not_in_the_manifest_gets_nothing(world: World) -> None
         for kind in (DESCRIBE, TRAIN):
             assert intruder.ask(task(), to="bank-b", kind=kind) == "bundle"
     assert charged_and_left(world, "bank-b") == before
-    assert world.processes.status("bank-b")["refused"]["bundle"] == 1, "a run is counted once"
+    assert world.processes.status("bank-b")["refused"]["bundle"] == 2, "each question is counted"
 
 
 @pytest.mark.parametrize("smuggled", [WITH_CLIENTS, WITH_TORCH], ids=["clients", "torch"])
