@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,13 @@ def conduct(
         return Conducted(state, members, {})
     # At a consortium an institution may have stopped once its part was done: that takes the study from nobody else.
     answers = _ask_all(grid, members, SPENT, order, state, may_be_silent=register is not None)
-    epsilon = {name: _epsilon(reply, institution=name) for name, reply in answers.items()}
+    epsilon = {}
+    for name, reply in answers.items():
+        try:
+            epsilon[name] = _epsilon(reply, institution=name)
+        except FederationError:  # words that are no number are no answer
+            if register is None:
+                raise
     silent = tuple(member.institution for member in members if member.institution not in epsilon)
     return Conducted(state, members, {**epsilon, **dict.fromkeys(silent, task.privacy.epsilon)}, silent)
 
@@ -175,6 +182,6 @@ def _ask_all(
 def _epsilon(reply: Message, *, institution: str) -> float:
     metrics = reply.content.get(METRICS)
     epsilon = metrics.get("epsilon") if isinstance(metrics, MetricRecord) else None
-    if not isinstance(epsilon, int | float) or not epsilon >= 0:
+    if not isinstance(epsilon, int | float) or not 0 <= epsilon < math.inf:
         raise FederationError(f"{SPENT} at {institution}", found="no such number", expected="the epsilon spent")
     return float(epsilon)

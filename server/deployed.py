@@ -120,7 +120,10 @@ class _Story:
         """Say how it stands."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         said = {"state": state, "updated": now, "pid": os.getpid(), **self._facts, **more}
-        write_whole(self._folder / STATUS, said)
+        shown = {key: value for key, value in said.items() if key not in ("updated", "pid", "unit")}
+        # The log first: whatever is said to be done is in it, also after a crash between the two.
         with (self._folder / "log.txt").open("a", encoding="utf-8") as log:
-            shown = {key: value for key, value in said.items() if key not in ("updated", "pid", "unit")}
             log.write(f"{now} {json.dumps(shown, ensure_ascii=False)}\n")
+            log.flush()
+            os.fsync(log.fileno())
+        write_whole(self._folder / STATUS, said)

@@ -35,7 +35,7 @@ from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
 from server.order_signature import signed
 from server.orders import DeployedOrder
-from server.superlink import Control, control
+from server.superlink import Control, PlatformAway, control
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class _Desk:
                 if self._follow(run):
                     return
             except KeyboardInterrupt:
-                self._superlink.stop(run)
+                self._stop(run)
                 raise
         raise FederationError(
             "coordinator",
@@ -208,7 +208,7 @@ class _Desk:
         while True:
             try:
                 return self._superlink.start(bundle(), self._config)
-            except FederationError as fault:
+            except PlatformAway as fault:
                 self._wait_or_raise(fault)
 
     def _follow(self, run: int) -> bool:
@@ -217,7 +217,7 @@ class _Desk:
             try:
                 state, status = self._superlink.state(run), self._status() or {}
                 self._away_since = None
-            except FederationError as fault:
+            except PlatformAway as fault:
                 self._wait_or_raise(fault)
                 continue
             self._tell(status)
@@ -280,7 +280,12 @@ def _status_at(base: str, *, client: httpx.Client | None = None) -> dict[str, An
     except FetchFailed as fault:
         if fault.status == 404:
             return None
-        raise FederationError(where, found=fault.found, expected=STATUS) from None
+        kind = (
+            PlatformAway
+            if fault.status is None or fault.status >= httpx.codes.INTERNAL_SERVER_ERROR
+            else FederationError
+        )
+        raise kind(where, found=fault.found, expected=STATUS) from None
     except (ValueError, RecursionError):
         status = None
     if not isinstance(status, dict):

@@ -36,6 +36,12 @@ from fedcredit.errors import FederationError
 from server.bundle import Bundle
 
 
+class PlatformAway(FederationError):
+    """The SuperLink or its gateway gives no answer now; the same question may be answered later."""
+
+    code = "away"
+
+
 @dataclass(frozen=True)
 class RunState:
     """What a SuperLink says of a run: `pending`, `starting`, `running`, or finished as `completed|failed|stopped`."""
@@ -121,13 +127,13 @@ class Control:
         except httpx.HTTPStatusError as fault:
             known = FlowerError.from_json(fault.response.text)
             found = known.message if known else f"HTTP {fault.response.status_code}"
-            raise FederationError(f"{what} at {self._address}", found=found, expected="an answer") from None
+            is_away = fault.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+            kind = PlatformAway if is_away else FederationError
+            raise kind(f"{what} at {self._address}", found=found, expected="an answer") from None
         except httpx.HTTPError as fault:
             hint = "is it running? fedcredit consortium status"
             found = type(fault).__name__
-            raise FederationError(
-                f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint
-            ) from None
+            raise PlatformAway(f"{what} at {self._address}", found=found, expected="a SuperLink", hint=hint) from None
 
 
 def key_bytes(flower_key: str) -> bytes:

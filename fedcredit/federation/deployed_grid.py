@@ -56,7 +56,7 @@ class DeployedGrid(Grid):
         """Send the messages, each with its content packed; messages that share a content share the packed one."""
         packed: dict[int, RecordDict] = {}
         sent = []
-        for message in messages:
+        for message in list(messages):  # all alive at once, so that no content has the number of one that is gone
             content = packed.get(id(message.content))
             if content is None:
                 content = packed[id(message.content)] = pack(message.content)
