@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 
 from clients.app import app
 from fedcredit.data.windows import save
 from fedcredit.errors import FederationError
-from fedcredit.federation.cohort import Member, Register, gather
+from fedcredit.federation.cohort import NODE_UNAVAILABLE, Member, Register, gather
 from fedcredit.federation.grid import InProcessGrid
 from tests.conftest import Nodes, make_windows
 from tests.federation.conftest import make_task
-from tests.federation.misbehaving import grid_of, raises
+from tests.federation.misbehaving import Misbehaving, grid_of, raises
 
 MakeNodes = Callable[..., Nodes]
 
@@ -210,3 +210,30 @@ def test_a_node_whose_key_nobody_registered_is_not_asked(nodes: MakeNodes) -> No
     grid = keyed(nodes(3), {1: b"k0", 2: b"k1", 3: b"nobody's"})
     assert registered(grid, quorum=2) == ["bank-0", "bank-1"]
     assert grid.asked == [1, 2]
+
+
+def test_node_that_died_over_the_question_and_is_back_takes_part(nodes: MakeNodes) -> None:
+    died: list[str] = []
+
+    def once(message: Message, reply: Message) -> Message:
+        if died:
+            return reply
+        died.append("bank-1")
+        return Message(Error(NODE_UNAVAILABLE, "offline"), reply_to=message)
+
+    banks = nodes(3)
+    grid = Keyed(Misbehaving({"bank-1": once}, kind="query.describe"), banks.configs)
+    grid.keys, grid.asked = {1: b"k0", 2: b"k1", 3: b"k2"}, []
+    patient = replace(REGISTER, settle_seconds=5.0)
+    found = gather(grid, make_task(), quorum=3, wait_seconds=1.0, poll_seconds=0.001, register=patient)
+    assert [member.institution for member in found] == ["bank-0", "bank-1", "bank-2"]
+    assert grid.asked == [1, 2, 3, 2]
+
+
+def test_node_that_stays_dead_is_asked_no_longer_than_the_last_ones_are_waited_for(nodes: MakeNodes) -> None:
+    def dead(message: Message, reply: Message) -> Message:
+        return Message(Error(NODE_UNAVAILABLE, "offline"), reply_to=message)
+
+    grid = Keyed(Misbehaving({"bank-1": dead}, kind="query.describe"), nodes(3).configs)
+    grid.keys, grid.asked = {1: b"k0", 2: b"k1", 3: b"k2"}, []
+    assert registered(grid, quorum=2) == ["bank-0", "bank-2"]

@@ -15,7 +15,7 @@ from fedcredit.federation import deployed_grid, replies
 from fedcredit.federation.admission import error_code
 from fedcredit.federation.arrays import decode
 from fedcredit.federation.deployed_grid import DeployedGrid
-from fedcredit.federation.packing import pack
+from fedcredit.federation.packing import pack, unpack
 from tests.federation.uploading import CONTENT, RUN, SuperLink, asking, piece, pulled, question, refusal
 
 
@@ -151,3 +151,10 @@ def test_same_question_has_an_id_that_nobody_can_guess() -> None:
     assert one != other
     assert len(set(groups)) == 2
     assert all(len(group) >= 32 for group in groups)
+
+
+def test_messages_that_are_made_one_after_the_other_keep_their_own_contents() -> None:
+    link, count = SuperLink(), 200
+    made = (Message(RecordDict({"config": ConfigRecord({"k": number})}), 11, "train") for number in range(count))
+    keys = list(DeployedGrid(link).push_messages(made))
+    assert [unpack(link.sent[key].content)["config"]["k"] for key in keys] == list(range(count))
