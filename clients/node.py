@@ -1,6 +1,6 @@
 """Questions that wait at the SuperLink become answers of this institution's worker: the node's one long-lived process.
 
-It speaks Flower's fleet protocol through flwr's own connection code, and runs nothing that comes by wire: Flower's
+It runs nothing that comes by wire: Flower's
 SuperNode starts a process for each message and executes the app bundle in it, which takes 3 to 6 seconds a message and
 trusts whoever may submit one. Private names of flwr (pinned to one minor version) are used here; where else,
 fedcredit/federation/grid.py says.
@@ -15,16 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Error, Message
-from flwr.common.serde import message_from_proto, message_to_proto
-from flwr.proto.fleet_pb2 import DeactivateNodeRequest
-from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.supercore.error import FlowerError
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
@@ -36,24 +29,19 @@ from flwr.supercore.inflatable.inflatable_utils import (
     ObjectUnavailableError,
     push_object_contents_from_iterable,
 )
-from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.run import RunNotRunningException
-from flwr.supercore.task_identity import TaskIdentity
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.fleet_http_connection import http_request_response
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from google.protobuf.message import DecodeError
-from httpx import HTTPError, HTTPStatusError
+from httpx import HTTPError
 
+from clients.connection import Fleet
 from clients.pending import Pending
+from clients.wire import be_task, pack, unpack
 from fedcredit.errors import FedCreditError, NodeError
 from fedcredit.federation.pieces import whole
 from fedcredit.trust.bundle import BundleRefused
-from fedcredit.trust.keys import require_private
 
 log = logging.getLogger(__name__)
 
-UNAUTHORIZED = 401
 SENDINGS = 3  # of one reply, before it is given up
 # What flwr's client raises, and protobuf below it, where the SuperLink answers with other bytes than Flower's.
 UNREADABLE = (DecodeError, LookupError, TypeError, ValueError, RecursionError)
@@ -75,51 +63,6 @@ class Question:
 
 Answer = Callable[[Question], Message]
 Refused = Callable[[Message, FedCreditError], str]
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """An active connection: Flower's own calls, by name."""
-
-    node: int
-    receive: Callable[[], Any]
-    send: Callable[..., Any]
-    get_run: Callable[[int], Any]
-    get_fab: Callable[[str, int], Any]
-    pull_object: Callable[[int, str], bytes]
-    push_object: Callable[[int, str, str, bytes], None]
-    confirm: Callable[[int, str], None]
-
-
-@contextmanager
-def connected(address: str, key: Path, *, last_node: int | None = None) -> Iterator[Fleet]:
-    """The fleet API at `address`, which is the tunnel's end on this machine; active until the block is left.
-
-    `last_node` is the id under which this very node was active when it died: the SuperLink would refuse it for up to a
-    minute, so it is signed off first.
-
-    Raises:
-        NodeError: the SuperLink does not let this node in.
-    """
-    private = _flower_key(key)
-    if last_node is not None:
-        _sign_off(address, private, last_node)
-    broken: Exception | None = None
-    try:
-        with http_request_response(address, True, None, (private, private.public_key())) as calls:
-            try:
-                yield Fleet(*calls)
-            except Exception as fault:
-                broken = fault
-                raise
-    except SystemExit as fault:  # flwr leaves the process where it cannot activate; its own log line says why
-        raise _not_let_in(address) from fault
-    except KeyboardInterrupt as fault:
-        if _is_unauthorized(fault):
-            raise _not_let_in(address) from fault
-        raise
-    if broken is not None:  # flwr logs what breaks the connection, and goes on as if nothing were
-        raise broken
 
 
 def code_of(envelope: Message, fault: FedCreditError) -> str:
@@ -159,21 +102,6 @@ def serve(
             _answer_one(fleet, envelope, tree, answer, bundles, known_bundle, refused)
         wait, answered = FIRST_POLL_SECONDS, time.monotonic()
         time.sleep(min(EARLIEST_LOOK * min(gaps), LONGEST_POLL_SECONDS))
-
-
-def pack(message: Message) -> bytes:
-    """A message with its content as bytes, for the pipe to the worker."""
-    return message_to_proto(message).SerializeToString()
-
-
-def unpack(data: bytes) -> Message:
-    """The message in `data`."""
-    return message_from_proto(MessageProto.FromString(data))
-
-
-def be_task(*, run: int, node: int) -> None:
-    """Let this process build messages: flwr ties every new one to a task."""
-    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, node, 1
 
 
 @contextmanager
@@ -299,44 +227,3 @@ def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
                 raise
         else:
             return
-
-
-def _flower_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    require_private(path)
-    key = load_ssh_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise NodeError(path.name, found="another kind of key", expected="an ECDSA key, as flower-supernode takes it")
-    return key
-
-
-def _not_let_in(address: str) -> NodeError:
-    return NodeError(
-        f"SuperLink at {address}",
-        found="a refusal to let this node in",
-        expected="an active node",
-        hint="another node with this key is online, or was less than a minute ago; or this machine's clock is off by "
-        "five minutes; or its key is not registered: fedcredit node check",
-    )
-
-
-def _is_unauthorized(fault: BaseException) -> bool:
-    """Whether it was a 401 that interrupted the process: flwr sends itself a signal then."""
-    at: BaseException | None = fault
-    while at is not None:
-        if isinstance(at, HTTPStatusError) and at.response.status_code == UNAUTHORIZED:
-            return True
-        at = at.__context__
-    return False
-
-
-def _sign_off(address: str, key: ec.EllipticCurvePrivateKey, node: int) -> None:
-    """Tell the SuperLink that the process which was active as `node` is no more; it may know that already."""
-    signed = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(key, key.public_key())]
-    with FleetHttpClient.from_server_address(address, True, None, interceptors=signed) as client:
-        try:
-            client.DeactivateNode(DeactivateNodeRequest(node_id=node))
-        except HTTPStatusError as fault:
-            known = FlowerError.from_json(fault.response.text)
-            log.info("not signed off: %s", known.message if known else fault.response.status_code)
-        except HTTPError as fault:
-            log.info("not signed off: %s", type(fault).__name__)

@@ -20,10 +20,11 @@ from typing import Any
 from flwr.app import Message
 
 from clients.audit_log import AuditLog
+from clients.connection import connected
 from clients.door import Door
 from clients.facts import read_facts
 from clients.home import NodeHome
-from clients.node import Question, connected, serve
+from clients.node import Question, serve
 from clients.node_status import Status
 from clients.pending import Pending
 from clients.refresh import Refresh, last_manifest

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from flwr.app import Message
 
-from clients.node import pack, unpack
+from clients.wire import pack, unpack
 from clients.worker import read_frame, write_frame
 from fedcredit.errors import FedCreditError
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 
-from clients.node import be_task, pack, unpack
+from clients.wire import be_task, pack, unpack
 
 log = logging.getLogger(__name__)
 

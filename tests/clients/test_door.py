@@ -11,7 +11,8 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from clients.door import MAX_TASK_LETTERS, Door, ReplayRefused, StudyRefused
-from clients.node import Question, be_task
+from clients.node import Question
+from clients.wire import be_task
 from fedcredit.errors import ConfigError
 from fedcredit.federation.messages import MAX_TASK_BYTES, TRAIN
 from fedcredit.federation.packing import PACKED, pack

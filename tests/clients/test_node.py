@@ -19,8 +19,10 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPu
 from google.protobuf.message import DecodeError
 
 from clients import node as module
-from clients.node import Fleet, Question, be_task, serve
+from clients.connection import Fleet
+from clients.node import Question, serve
 from clients.pending import Pending
+from clients.wire import be_task
 from fedcredit.errors import FedCreditError
 from fedcredit.federation.messages import TRAIN
 from fedcredit.federation.objects import MOST_OBJECTS

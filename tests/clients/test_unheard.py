@@ -7,8 +7,8 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from clients.audit_log import AuditLog, read_log
-from clients.node import be_task
 from clients.unheard import MAX_TYPE, on_record
+from clients.wire import be_task
 from fedcredit.errors import NodeError
 from fedcredit.federation.messages import TRAIN
 from fedcredit.trust.bundle import BundleRefused

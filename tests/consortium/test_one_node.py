@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from clients.connection import connected
 from clients.facts import read_facts
-from clients.node import connected
 from clients.refresh import last_manifest
 from clients.tunnel import node_tunnel
 from fedcredit.errors import NodeError
