@@ -52,7 +52,7 @@ def main(grid: Grid, context: Context) -> None:
         story = _Story(folder, order, flower_run=context.run_id, operator=operator)
         try:
             conducted = conduct(
-                DeployedGrid(grid),
+                DeployedGrid(grid, deadline_seconds=order.plan.deadline_seconds),
                 Order(order.task, order.plan, order.strategy, folder / "checkpoint", pinned=_pinned(manifest)),
                 on_round=story.round_done,
                 register=_register(manifest),

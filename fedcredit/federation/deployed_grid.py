@@ -18,13 +18,21 @@ from fedcredit.federation.replies import Replies
 # A reply has the arrays of its question in it, in words that may be twice as wide, and what the masking protocol seals
 # (2 MiB at most, messages.yaml), so it is no larger than four times the question.
 TIMES_QUESTION = 4
+# Flower hands a question out once. One that was lost on its way to a node is owed until it expires, by Flower's default
+# half a day, and who owes an answer is not asked again: so it expires soon after nobody waits for it any more. A node
+# reckons by its own clock what is left, and clocks that are five minutes apart are the most that Flower bears.
+AFTER_THE_DEADLINE_SECONDS = 600.0
 LEAST_REPLY_BYTES, MOST_REPLY_BYTES = 4 * 1024 * 1024, 256 * 1024 * 1024
 
 
 class DeployedGrid(Grid):
-    """flwr's HttpGrid around a run of its own, as the coordinator of a deployed run uses it."""
+    """flwr's HttpGrid around a run of its own, as the coordinator of a deployed run uses it.
 
-    def __init__(self, grid: Any) -> None:
+    deadline_seconds: how long the coordinator waits for the answers to a question.
+    """
+
+    def __init__(self, grid: Any, *, deadline_seconds: float = 3600.0) -> None:
+        self._ttl = deadline_seconds + AFTER_THE_DEADLINE_SECONDS
         self._grid = grid
         self._replies = Replies(grid._runtime_client, grid.node)
         self._most_bytes = LEAST_REPLY_BYTES
@@ -64,7 +72,7 @@ class DeployedGrid(Grid):
                 self._most_bytes = max(self._most_bytes, most)
             about = message.metadata
             group = _unguessable(about.group_id)
-            sent.append(Message(content, about.dst_node_id, about.message_type, group_id=group, ttl=about.ttl))
+            sent.append(Message(content, about.dst_node_id, about.message_type, group_id=group, ttl=self._ttl))
         return self._grid.push_messages(sent)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:

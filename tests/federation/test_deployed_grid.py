@@ -158,3 +158,9 @@ def test_messages_that_are_made_one_after_the_other_keep_their_own_contents() ->
     made = (Message(RecordDict({"config": ConfigRecord({"k": number})}), 11, "train") for number in range(count))
     keys = list(DeployedGrid(link).push_messages(made))
     assert [unpack(link.sent[key].content)["config"]["k"] for key in keys] == list(range(count))
+
+
+def test_question_expires_soon_after_nobody_waits_for_its_answer() -> None:
+    link = SuperLink()
+    (key,) = DeployedGrid(link, deadline_seconds=30.0).push_messages([question(11)])
+    assert link.sent[key].metadata.ttl == 30.0 + deployed_grid.AFTER_THE_DEADLINE_SECONDS
