@@ -62,11 +62,11 @@ def measure(*, rounds: int, stock_rounds: int, long_run: int, regions: int) -> d
 
 
 def part(what: str, work: Any) -> Any:
-    """Say what is measured, and how long that took."""
+    """Say what is measured, how long that took, and what came of it: a later part may fail."""
     began = time.perf_counter()
     sys.stderr.write(f"{what} ...\n")
     result = work()
-    sys.stderr.write(f"  {time.perf_counter() - began:.0f} s\n")
+    sys.stderr.write(f"  {time.perf_counter() - began:.0f} s: {json.dumps(result)}\n")
     return result
 
 

@@ -52,7 +52,8 @@ def test_node_killed_in_training_is_missed_for_one_round_and_is_back_in_the_next
 
     done = world.conduct(world.order(long_task(), rounds=5, quorum=3), on_round=kill_in_training)
     hurt = [record for record in done.state.history if "bank-b" not in record.institutions]
-    assert [record.quarantined for record in hurt] == [{"bank-b": "error-node"}]
+    # The new process signs the old one off, then owns up by `node`; looked at in between, the SuperLink answers by 5.
+    assert [record.quarantined for record in hurt] in ([{"bank-b": "error-node"}], [{"bank-b": "error-5"}])
     assert done.state.history[-1].institutions == list(NAMES)
     verify_every_node(world)
 
