@@ -112,4 +112,4 @@ def test_what_joining_wrote_is_what_the_program_of_the_node_runs_on(bank: Bank, 
     (reply,) = InProcessGrid(app, [config]).send_and_receive([Message(content, 1, DESCRIBE)])
     assert reply.error.reason == "study", "the manifest names no such study"
     log = [json.loads(line) for line in bank.home.audit_log.read_text().splitlines()]
-    assert [entry["event"] for entry in log] == ["begun", "refused"]
+    assert [entry["event"] for entry in log] == ["begun", "policy", "refused"], "under which policy is told first"

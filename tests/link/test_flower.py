@@ -50,7 +50,9 @@ class Runner:
         self.folder, self.started = folder, list[subprocess.Popen[bytes]]()
         (folder / "flwr").mkdir()
         quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-        self.env = {**os.environ, **quiet, "FLWR_HOME": str(folder / "flwr")}
+        # Flower's programs start each other by name.
+        path = os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])
+        self.env = {**os.environ, **quiet, "FLWR_HOME": str(folder / "flwr"), "PATH": path}
 
     def start(self, program: str, *arguments: str) -> None:
         """In the background."""

@@ -15,8 +15,8 @@ import pytest
 
 from server.kept import Kept
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"]
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -56,8 +56,7 @@ def test_process_that_a_killed_keeper_left_is_ended(
     monkeypatch.setattr("server.kept.STOP_SECONDS", 3.0)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as left:
         assert left.stdout is not None
-        if command is STUBBORN:
-            left.stdout.read(1)
+        left.stdout.read(1)  # until then its command line is not its own
         (tmp_path / "pids-platform.json").write_text(json.dumps({"a": left.pid}))
         Kept({"a": command}, folder=tmp_path, environment=os.environ)
         assert left.wait(10) == -sign
