@@ -17,12 +17,12 @@ from fedcredit.data.schema import Column, Label, Schema
 from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.factors import Factor
+from fedcredit.models.files import ASK_AGAIN
 from fedcredit.strict import build as build_strictly
 
 CARD_VERSION = 1
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
 MAX_WIDTH, MAX_LAYERS, MAX_PERIODS = 1 << 16, 64, 1024
-ASK_AGAIN = "ask whoever gave you the bundle for it again"
 
 
 @dataclass(frozen=True)
