@@ -105,7 +105,7 @@ class State:
         if entry.event == "refused" or (entry.event == "mended" and "intent" in facts):
             return replace(now, intent=None)
         if entry.event == "promoted":
-            one = _promoted(entry)
+            one = promoted_by(entry)
             return replace(
                 now,
                 champions=(*now.champions, one),
@@ -115,10 +115,9 @@ class State:
             )
         if entry.event in ("rolled-back", "fell-back"):
             place = _place(now.champions, str(facts["bundle_sha256"]))
-            back = replace(now.champions[place], promoted=datetime.fromisoformat(entry.time), seq=entry.seq)
-            return replace(now, champions=(*now.champions[:place], back), intent=None)
+            return replace(now, champions=(*now.champions[:place], promoted_by(entry)), intent=None)
         if entry.event in ROLES:
-            held = _promoted(entry) if facts.get("bundle_sha256") else None
+            held = promoted_by(entry) if facts.get("bundle_sha256") else None
             return replace(now, challenger=held) if entry.event == "challenger" else replace(now, shadow=held)
         return now
 
@@ -136,7 +135,8 @@ def replayed(entries: Iterable[Entry]) -> State:
     return state
 
 
-def _promoted(entry: Entry) -> Promoted:
+def promoted_by(entry: Entry) -> Promoted:
+    """The bundle that this entry put in its place."""
     sha256, version = str(entry.facts["bundle_sha256"]), str(entry.facts["version"])
     return Promoted(sha256, version, datetime.fromisoformat(entry.time), entry.seq)
 
