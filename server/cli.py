@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.gates_cli import gates
+from server.promotion_cli import promotion
+
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
@@ -137,3 +140,7 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.add_typer(promotion)
+model.add_typer(gates)
