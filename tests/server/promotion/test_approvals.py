@@ -152,7 +152,7 @@ def test_one_bit_anywhere_in_an_approval_is_found(world: World) -> None:
     path = approval_path(world.desk, sha256)
     whole = path.read_bytes()
     # A bit in the file's white space is none of what was signed; one in a fingerprint makes a stranger's signature.
-    for at in range(0, len(whole), 97):
+    for at in range(0, len(whole), 401):
         if not chr(whole[at]).isalnum():
             continue
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
