@@ -75,6 +75,7 @@ def pointed(desk: Desk) -> str:
     return str(json.loads((desk.folder / "champion.json").read_text())["bundle_sha256"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_torn", [False, True])
 def test_kill_at_every_step_of_a_promotion_leaves_the_old_or_the_new_champion(is_torn: bool, world: World) -> None:
     old = world.promote(world.bundle(bias=0.1)).bundle_sha256
