@@ -16,6 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from fedcredit.errors import ConfigError, FedCreditError, ModelError
+from fedcredit.trust.envelope import open_sealed
 from fedcredit.trust.keys import Identity
 from server.cli import model
 from server.consortium.officers import write_public
@@ -180,6 +181,27 @@ def test_gates_with_one_persons_key_wait_for_another(runs: Path, tmp_path: Path)
     with pytest.raises(DeskRefused):
         done(runs, "gates", "init", NAME, *said, "--key", tmp_path / "ann.key")
     assert list((runs / "models" / NAME).glob("keys/*")) == []
+
+
+def test_officers_of_a_consortium_are_approvers_and_a_node_can_verify_their_word(runs: Path, own_home: Path) -> None:
+    from server.consortium.home import Consortium
+    from server.consortium_cli import consortium
+
+    words = ["init", "pearl", "--gateway", "gateway.example:443", "--officers", "wang,li,chen", "--threshold", "2"]
+    assert CliRunner().invoke(consortium, words).exception is None
+    home = own_home / "consortium"
+    officers = [home / "officers" / f"{name}.key" for name in ("wang", "chen")]
+    signs = [word for path in officers for word in ("--key", path)]
+    assert answered(runs, "gates", "init", NAME, "--consortium", home, *signs)["in_force"] is True
+    world = World(Desk(runs / "models" / NAME), {}, runs.parent)
+    sha256 = world.ready(world.bundle(), by=())
+    for path in officers:
+        done(runs, "approve", sha256, "--key", path)
+    done(runs, "promote", sha256)
+    manifest = Consortium.open(home).current()
+    data = (world.desk.bundle(sha256) / "PROMOTION.json").read_bytes()
+    body = open_sealed(data, kind="promotion", signers=manifest.officers.values(), threshold=2)
+    assert (body["model"], body["bundle_sha256"]) == (NAME, sha256)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_oversize_or_missing_evidence_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evidence.json").write_bytes(b" " * (MAX_BYTES + 1))
     with pytest.raises(EvidenceRefused, match="oversize"):
         read_evidence(tmp_path / "evidence.json")
-    with pytest.raises(EvidenceRefused, match="no evidence"):
+    with pytest.raises(EvidenceRefused, match="none about bundle other"):
         read_evidence(tmp_path / "other.json")
 
 
