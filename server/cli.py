@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.gates_cli import gates
+from server.promotion_cli import promotion
 from server.recognition_cli import mapping
 
 if TYPE_CHECKING:
@@ -142,3 +144,7 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.add_typer(promotion)
+model.add_typer(gates)
