@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from fedcredit.credit.fitting import isotonic, logistic
 from fedcredit.errors import ConfigError, ModelError
 from fedcredit.evaluation.grid import GRID, ScoreGrid
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.models.calibrated import Beta, Isotonic, PriorShift, Step, Temperature, calibrate
 
 Floats = NDArray[np.float64]
 Method = Literal["temperature", "beta", "isotonic"]
 METHODS: tuple[Method, ...] = get_args(Method)  # from the fewest numbers to the most
+TURNED = "another model, or outcomes with 1 for a default"
 LEAST = 10  # of each class; with fewer a fitted PD says more of chance than of the companies
 
 
@@ -40,6 +42,9 @@ def fit(counts: ArrayLike, *, method: Method, grid: ScoreGrid = GRID) -> Step:
             hint = "wait for more outcomes, or shift to a long-run rate alone"
             found = f"{side.sum():g} {name} companies"
             raise ModelError("calibration", found=found, expected=f"{LEAST} or more", hint=hint)
+    if (auc_of_counts(counts) or 0.0) <= 0.5:
+        found = "scores that rank no better than chance"
+        raise ModelError("calibration", found=found, expected="scores that rise", hint=TURNED)
     match method:
         case "temperature":
             slope, shift = logistic(grid.log_odds[:, None], good=good, bad=bad)
@@ -66,8 +71,7 @@ def _beta(grid: ScoreGrid, good: Floats, bad: Floats) -> Beta:
 
 def _rising(slope: float) -> float:
     if slope < 0.01:
-        hint = "the model ranks no better than chance here, or the outcomes are turned around"
-        raise ModelError("calibration", found=f"a slope of {slope:.3g}", expected="scores that rise", hint=hint)
+        raise ModelError("calibration", found=f"a slope of {slope:.3g}", expected="scores that rise", hint=TURNED)
     return slope
 
 

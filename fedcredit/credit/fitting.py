@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 STEPS = 200
 TOLERANCE = 1e-10  # of the gradient in companies, and of the step in standardised coefficients
 FARTHEST = 60.0  # a standardised coefficient beyond is running away: the scores separate the classes
-LONGEST = 2.0  # a longer Newton step would overshoot with few defaults
+ENOUGH = 1e-4  # Armijo: the share of the promised rise that a step must bring
 PRIOR = 1.0  # companies at the overall rate that each block of the isotonic fit is given: no PD of exactly 0 or 1
 
 
@@ -45,11 +45,28 @@ def logistic(x: Floats, *, good: Floats, bad: Floats) -> tuple[float, ...]:
         if longest < TOLERANCE and float(np.abs(gradient).max()) < 1e-6 * max(1.0, float(total.sum())):
             slopes = found[:-1] / spread
             return (*(float(one) for one in slopes), float(found[-1] - slopes @ center))
-        found = found + step * min(1.0, LONGEST / longest)
+        found = _uphill(found, step, gradient, design=design, bad=bad, total=total)
         if float(np.abs(found).max()) > FARTHEST:
             break
     hint = "more companies with an outcome, or a method with fewer numbers"
     raise ModelError("calibration", found="no finite answer", expected="scores of both classes that mix", hint=hint)
+
+
+def _uphill(found: Floats, step: Floats, gradient: Floats, *, design: Floats, bad: Floats, total: Floats) -> Floats:
+    """The coefficients after the step, or after the half, quarter ... of it that raises the likelihood.
+
+    A full Newton step can cycle around the maximum when the columns are nearly alike; the likelihood is concave, so
+    that steps that raise it end there.
+    """
+
+    def likelihood(at: Floats) -> float:
+        odds = design @ at
+        return float((bad * odds - total * np.logaddexp(0, odds)).sum())
+
+    before, rise, part = likelihood(found), ENOUGH * float(gradient @ step), 1.0
+    while part > 1e-12 and likelihood(found + part * step) < before + part * rise - 1e-12 * abs(before):
+        part /= 2
+    return found + part * step
 
 
 def isotonic(z: Floats, *, good: Floats, bad: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
