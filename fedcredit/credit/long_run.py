@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedcredit.errors import ModelError
 from fedcredit.evaluation.grid import GRID, ScoreGrid
-from fedcredit.models.calibrated import PriorShift, Step, calibrate
+from fedcredit.models.calibrated import LIMIT, PriorShift, Step, calibrate, expit, logit
 
 Floats = NDArray[np.float64]
 STEPS = 10_000
@@ -77,9 +77,7 @@ def estimate_rate(scores: ArrayLike, *, steps: Sequence[Step], from_rate: float,
     >>> round(estimate_rate([80, 20], steps=[], from_rate=0.5, grid=grid).rate, 4)  # 1 in 8 of .1/.9 above .1
     0.125
     """
-    n = np.asarray(scores, dtype=np.float64)
-    if n.shape != (grid.bins,) or not bool((np.isfinite(n) & (n >= 0)).all()) or not n.sum():
-        raise ModelError("scores", found="other than counts of some companies", expected=f"{grid.bins} counts")
+    n = _scores(scores, grid)
     if not 0 < from_rate < 1:
         raise ModelError("from_rate", found=str(from_rate), expected="a rate between 0 and 1")
     p = calibrate(grid.pd, steps)
@@ -95,6 +93,40 @@ def estimate_rate(scores: ArrayLike, *, steps: Sequence[Step], from_rate: float,
     raise ModelError(
         "default rate", found=f"no convergence in {STEPS} steps", expected="scores that tell classes apart"
     )
+
+
+def anchor(scores: ArrayLike, *, steps: Sequence[Step], rate: float, grid: ScoreGrid = GRID) -> PriorShift:
+    """The shift after which the mean PD of companies whose scores (bins,) are counted is the rate.
+
+    The way a bank sets a rating system's central tendency (EBA GL/2017/16, 7.2). A plain prior shift trusts that good
+    and bad companies score as they did where the steps were fitted, and misses the rate where they do not; this holds
+    the level whatever the scores did, and needs no outcomes. The level is then as right as the rate is.
+
+    Raises:
+        ModelError: no companies, or a rate of 0 or 1.
+
+    >>> grid = ScoreGrid(bins=2, limit=2 * np.log(9))
+    >>> shift = anchor([80, 20], steps=[], rate=0.1, grid=grid)
+    >>> p = shift.apply(grid.pd)
+    >>> round(float(p @ [80, 20]) / 100, 6)
+    0.1
+    """
+    n = _scores(scores, grid)
+    PriorShift(0.5, rate)  # refuses a rate of 0 or 1
+    p = calibrate(grid.pd, steps)
+    low, high = -LIMIT / 2, LIMIT / 2  # log of what the odds are multiplied by
+    for _ in range(200):
+        middle = (low + high) / 2
+        mean = float((n * expit(logit(p) + middle)).sum() / n.sum())
+        low, high = (middle, high) if mean < rate else (low, middle)
+    return PriorShift(float(expit(logit(rate) - (low + high) / 2)), rate)
+
+
+def _scores(scores: ArrayLike, grid: ScoreGrid) -> Floats:
+    n = np.asarray(scores, dtype=np.float64)
+    if n.shape != (grid.bins,) or not bool((np.isfinite(n) & (n >= 0)).all()) or not n.sum():
+        raise ModelError("scores", found="other than counts of some companies", expected=f"{grid.bins} counts")
+    return n
 
 
 def through_the_cycle(pd: ArrayLike, *, period_rate: float, long_run: float) -> Floats:

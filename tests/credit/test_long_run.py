@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fedcredit.credit.calibration import fit, to_long_run
-from fedcredit.credit.long_run import Period, estimate_rate, long_run_rate, point_in_time, through_the_cycle
+from fedcredit.credit.long_run import Period, anchor, estimate_rate, long_run_rate, point_in_time, through_the_cycle
 from fedcredit.errors import ModelError
 from fedcredit.evaluation.grid import GRID
+from fedcredit.models.calibrated import calibrate
 
 
 def scored(n: int, *, rate: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,6 +55,30 @@ def test_rate_without_outcomes_is_wrong_where_the_good_have_moved() -> None:
 def test_scores_that_are_no_counts_are_refused(scores: np.ndarray) -> None:
     with pytest.raises(ModelError):
         estimate_rate(scores, steps=[], from_rate=0.1)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.03, 0.6])
+def test_anchored_companies_have_the_rate_as_their_mean_and_keep_their_order(rate: float) -> None:
+    p, y = scored(5_000, rate=0.13)
+    counts = GRID.count(p, y)
+    steps = [fit(counts, method="beta")]
+    shift = anchor(counts.sum(axis=0), steps=steps, rate=rate)
+    pd = calibrate(GRID.pd, [*steps, shift])
+    assert float(pd @ counts.sum(axis=0) / counts.sum()) == pytest.approx(rate, rel=1e-9)
+    assert (np.diff(pd) > 0).all()
+
+
+def test_anchor_of_the_fitted_companies_at_their_own_rate_changes_nothing() -> None:
+    p, y = scored(5_000, rate=0.13)
+    counts = GRID.count(p, y)
+    shift = anchor(counts.sum(axis=0), steps=[fit(counts, method="temperature")], rate=float(y.mean()))
+    assert shift.from_rate == pytest.approx(shift.to_rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, float("nan")])
+def test_rate_that_nobody_can_be_anchored_to_is_refused(rate: float) -> None:
+    with pytest.raises(ModelError):
+        anchor(np.ones(512), steps=[], rate=rate)
 
 
 def test_point_in_time_and_through_the_cycle_are_each_others_inverse_and_keep_ranks() -> None:
