@@ -102,7 +102,7 @@ def judged(found: Scored, steps: Sequence[Step]) -> dict[str, Any]:
 
 def figures() -> dict[str, Any]:
     """The figures of both data sets, the issue's keys first; american's without suffix, as the issue names them."""
-    american = measured(scored("american_bankruptcy", method="fedsgd"), is_shifted=True)
+    american = measured(scored("american_bankruptcy", method="federated"), is_shifted=True)
     economy = measured(scored("nine_factors", method="nine_factor"), is_shifted=False)
     keys = ("oe_low", "oe_high", "slope_low", "slope_high", "brier_skill", "grade_test_pass")
     return {
