@@ -21,7 +21,7 @@ from experiments.workplace import Workplace
 class Scored:
     """Raw scores of the validation companies with their outcomes, and of the test companies without.
 
-    `test_outcomes` is what a calibration must not look at before it is fixed.
+    `train_rate` is of the `train_companies` that the model learnt from. `test_outcomes` is what a calibration must not look at before it is fixed.
     """
 
     company: NDArray[np.str_]
@@ -29,6 +29,8 @@ class Scored:
     y: NDArray[np.int64]
     test_p: NDArray[np.float64]
     test_outcomes: NDArray[np.int64]
+    train_companies: int
+    train_rate: float
 
 
 def scored(experiment: str, *, method: str, seed: int = 0, overrides: Sequence[str] = ()) -> Scored:
@@ -49,4 +51,6 @@ def scored(experiment: str, *, method: str, seed: int = 0, overrides: Sequence[s
         held["y"].to_numpy(np.int64),
         test["p"].to_numpy(np.float64),
         test["y"].to_numpy(np.int64),
+        len(windows.part("train")),
+        float(windows.part("train").y.mean()),
     )
