@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.explain_cli import explain
 from server.gates_cli import gates
 from server.promotion_cli import promotion
 from server.recognition_cli import mapping
@@ -148,3 +149,4 @@ def _print_json(result: object) -> None:
 
 model.add_typer(promotion)
 model.add_typer(gates)
+model.command("explain")(explain)
