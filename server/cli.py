@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.scoring.rescore_cli import rescore_model, show_freshness
+
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
@@ -137,3 +139,7 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)
