@@ -12,6 +12,7 @@ from server.explain_cli import explain
 from server.gates_cli import gates
 from server.promotion_cli import promotion
 from server.recognition_cli import mapping
+from server.scoring.rescore_cli import rescore_model, show_freshness
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
@@ -150,3 +151,5 @@ def _print_json(result: object) -> None:
 model.add_typer(promotion)
 model.add_typer(gates)
 model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)
