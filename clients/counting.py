@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from torch import nn
 
@@ -30,6 +30,8 @@ from fedcredit.federation.messages import (
     CONFIG,
     COUNTS,
     DEAL,
+    EXAMPLES,
+    METRICS,
     QUESTION,
     SECAGG,
     WORDS,
@@ -65,7 +67,8 @@ def in_the_clear(message: Message, here: Institution, task: Task, model: nn.Modu
     elif not here.is_open:
         counts = suppressed(counts)
     _check_range(counts, terms)
-    return Message(RecordDict({ARRAYS: record_of({QUESTION: encode(counts)})}), reply_to=message)
+    content = {ARRAYS: record_of({QUESTION: encode(counts)}), METRICS: MetricRecord({EXAMPLES: 1})}
+    return Message(RecordDict(content), reply_to=message)
 
 
 def under_masks(message: Message, here: Institution, task: Task, model: nn.Module, *, number: int) -> Message:

@@ -280,7 +280,7 @@ def test_the_noise_of_a_masked_sum_is_there_once_and_in_the_clear_once_for_each(
     nodes: MakeNodes, tmp_path: Path
 ) -> None:
     question = Question(bins=512)
-    terms = CountTerms(evaluations=1, epsilon=0.2)
+    terms = CountTerms(evaluations=1, epsilon=2.0)
     banks, clear = nodes(5), make_task(counts=terms, metrics="noised")
     masked = replace(clear, masking=MASKS, run="masked", study="masked")
     pool = pooled(banks.windows, clear, question)
@@ -304,16 +304,16 @@ def test_counts_of_level_four_rows_leave_noised_only(nodes: MakeNodes) -> None:
 
 
 def test_of_a_company_with_many_rows_the_last_ones_count(nodes: MakeNodes) -> None:
-    banks = nodes(1, **{"open-rows": True})
+    banks = nodes_of(nodes(5, **{"open-rows": True}), 4)
     windows = banks.windows[0]
     company = np.array([f"company-{row // 6:04}" for row in range(len(windows))])  # two validation rows each
     save(replace(windows, company=company), Path(banks.configs[0]["windows"]))
     one = asked(banks, make_task(counts=EXACT), Question(bins=16))
-    assert one.counts.sum() == 15
+    assert one.counts.sum() == 35
     both = asked(
         banks, make_task(counts=replace(EXACT, rows_per_company=2), run="both", study="both"), Question(bins=16)
     )
-    assert both.counts.sum() == 30
+    assert both.counts.sum() == 70
 
 
 # Hostile replies and questions.
