@@ -172,7 +172,7 @@ class RowReader:
         for k in np.flatnonzero(self._nullable):
             one = self._plain[k]
             made[:, one.at + (2 if one.column.kind == "month" else 1)] = ~there[:, k]
-        for k in np.flatnonzero(self._months):
+        for k in self._months:
             angle = 2 * np.pi * cells[:, k] / 12
             made[:, self._plain[k].at] = np.where(there[:, k], np.sin(angle), 0.0)
             made[:, self._plain[k].at + 1] = np.where(there[:, k], np.cos(angle), 0.0)
