@@ -1,4 +1,4 @@
-"""A desk's champion becomes the scoring service: scores, grades with their path and reasons, models, health, metrics."""
+"""A desk's champion becomes the scoring service: scores, grades with path and reasons, models, health."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         return Answer(200, generate_latest(door.registry))
 
     asked, faults = described.ASKED, (400, 401, 403, 409, 413, 415, 422, 429, 500, 503)
-    scores = {"scores": [described.SCORE, described.REFUSED], "refused": 1}
+    scores = {"scores": [described.SCORE, None], "refused": [{"at": 1, "fault": described.REFUSED}]}
 
     @app.post(
         "/score",

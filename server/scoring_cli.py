@@ -23,7 +23,9 @@ def score(
     model: Annotated[str, typer.Option("--model", help="Registered name of the model whose champion serves.")],
     runs: Runs = RUNS,
     keys: Keys = None,
-    host: Annotated[str, typer.Option("--host", help="A loopback address: the gateway is who others reach.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="A loopback address: the gateway is who others reach.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8790,
     missing: Doubt = "grade",
     outside: Doubt = "refuse",
@@ -34,16 +36,16 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score companies over HTTP by the promoted champion; follows promotions and rollbacks without a restart."""
-    from server.scoring.policy import Policy
+    from server.scoring.policy import Policy, doubt
     from server.serve_cli import is_loopback
 
     if not is_loopback(host):
         hint = "others come through the consortium's gateway: scoring in consortium.yaml"
         raise ConfigError("--host", found=host, expected="a loopback address", hint=hint)
     policy = Policy(
-        missing=missing,  # type: ignore[arg-type] - Policy looks at it
-        outside=outside,  # type: ignore[arg-type]
-        stale=stale,  # type: ignore[arg-type]
+        missing=doubt(missing),
+        outside=doubt(outside),
+        stale=doubt(stale),
         least_coverage=least_coverage,
         per_second=per_second,
         burst=2 * per_second,
@@ -67,8 +69,12 @@ def score(
     listen(app, host=host, port=port, on_listening=tell)
 
 
-def key(runs: Runs = RUNS, keys: Keys = None, renew: Annotated[bool, typer.Option(help="Replace a key.")] = False,
-        as_json: Json = False) -> None:
+def key(
+    runs: Runs = RUNS,
+    keys: Keys = None,
+    renew: Annotated[bool, typer.Option(help="Replace a key.")] = False,
+    as_json: Json = False,
+) -> None:
     """Make the key that tokens are signed with; tokens of the key before it count until they run out."""
     from server.scoring.tokens import KEY_FILE, new_key
 

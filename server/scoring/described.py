@@ -68,7 +68,10 @@ def answers(kind: type[Any] | None, example: Any, *faults: int) -> dict[int | st
     schema = _ref(kind) if kind else {"type": "object"}
     good = {"description": "The answer.", "content": {"application/json": {"schema": schema, "example": example}}}
     refused = {"application/json": {"schema": _ref(Fault), "example": REFUSED}}
-    return {200: good} | {status: {"description": WHY[status], "content": refused} for status in faults}
+    faulty: dict[int | str, dict[str, Any]] = {
+        status: {"description": WHY[status], "content": refused} for status in faults
+    }
+    return {200: good, **faulty}
 
 
 def completed(page: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Grades:
     """Reads one book; opened at the first question, since the book may come later than the service."""
 
     def __init__(self, path: Folder) -> None:
-        self._path, self._book, self._lock = path, None, threading.Lock()
+        self._path, self._lock = path, threading.Lock()
+        self._book: ScoreBook | None = None
 
     def path(self, company: str, caller: Caller, now: datetime, fresh_hours: float) -> Path:
         """The company's grades. Raises ScoringRefused: it is unknown, or the book is locked."""

@@ -40,4 +40,6 @@ class Limits:
         if not is_granted:
             wait = max(1, math.ceil((cost - left) / self._rate))
             expected, hint = f"{self._rate:g} a second", f"send it again after {wait} s"
-            raise ScoringRefused("rate", "request", found="too many requests of this token", expected=expected, hint=hint)
+            raise ScoringRefused(
+                "rate", "request", found="too many requests of this token", expected=expected, hint=hint
+            )

@@ -63,7 +63,7 @@ def _pointed(raw: Any) -> Pointed | None:
     if raw is None:
         return None
     found: Mapping[str, Any] = {"bundle_sha256": raw, "version": ""} if isinstance(raw, str) else raw
-    sha256 = found["bundle_sha256"] if "bundle_sha256" in found else None
+    sha256 = found.get("bundle_sha256")
     if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise ValueError("no digest")
     return Pointed(sha256, str(found.get("version", "")))

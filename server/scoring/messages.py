@@ -71,11 +71,18 @@ class Score(Struct):
     reasons: list[dict[str, Any]] | None = None
 
 
-class Scores(Struct):
-    """The companies of a batch, in its order."""
+class Refused(Struct):
+    """A company of the batch, by its place from 0, that got no score."""
 
-    scores: list[Score | Fault]
-    refused: int
+    at: int
+    fault: Fault
+
+
+class Scores(Struct):
+    """The companies of a batch, in its order; null where one was refused."""
+
+    scores: list[Score | None]
+    refused: list[Refused]
 
 
 class Step(Struct):
@@ -103,7 +110,9 @@ class Path(Struct):
     reasons_hidden: int
 
 
-_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in (CompanyRows, Batch)}
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (CompanyRows, Batch)
+}
 
 
 def read(kind: type[Asked], body: bytes) -> Asked:

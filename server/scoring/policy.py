@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from fedcredit.errors import ConfigError
 
 OnDoubt = Literal["refuse", "grade"]
+
+
+def doubt(said: str) -> OnDoubt:
+    """The word as a decision. Raises ConfigError: it is none."""
+    if said not in ("refuse", "grade"):
+        raise ConfigError("policy", found=repr(said[:40]), expected="refuse or grade")
+    return "refuse" if said == "refuse" else "grade"
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,6 @@ class Policy:
     latency_ms: float = 250.0
 
     def __post_init__(self) -> None:
-        for name in ("missing", "outside", "stale"):
-            if getattr(self, name) not in get_args(OnDoubt):
-                raise ConfigError(name, found=repr(getattr(self, name)), expected="refuse or grade")
         for name in ("least_coverage", "challenger_share", "error_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(name, found=str(getattr(self, name)), expected="a share from 0 to 1")

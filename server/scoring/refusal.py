@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from http.client import responses
 
 import msgspec
 
@@ -68,5 +68,5 @@ def of_status(status: int) -> ScoringRefused:
     'method'
     """
     code = next((code for code, number in STATUS.items() if number == status), "request")
-    phrase = HTTPStatus(status).phrase.lower() if status in HTTPStatus else "a fault"
+    phrase = responses.get(status, "a fault").lower()
     return ScoringRefused(code, "request", found=phrase, expected="a request of /openapi.json")

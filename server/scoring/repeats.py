@@ -82,9 +82,7 @@ class Repeats:
             return Answer(first.status, first.body, is_repeat=True)
         return await self._first(place, _Kept(digest, asyncio.get_running_loop().create_future(), self._clock()), work)
 
-    async def _first(
-        self, place: tuple[str, ...], kept: _Kept, work: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
+    async def _first(self, place: tuple[str, ...], kept: _Kept, work: Callable[[], Awaitable[Answer]]) -> Answer:
         self._kept[place] = kept
         self._bytes += kept.size
         try:

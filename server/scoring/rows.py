@@ -83,13 +83,13 @@ class RowReader:
         Raises:
             ScoringRefused: a field is unknown, empty, out of range or of another type, or a period cannot be read.
         """
+        periods: tuple[str | int | None, ...] = (None,)
+        places: tuple[tuple[int, int], ...] = ((0, self._time - 1),)
         if self._has_period:
-            periods = tuple(_period(row, at) for at, row in enumerate(rows))
-            places = _placed(periods, self._time)
+            named = tuple(_period(row, at) for at, row in enumerate(rows))
+            periods, places = named, _placed(named, self._time)
         elif len(rows) > 1:
             raise ScoringRefused("period", "rows", found=f"{len(rows)} rows", expected="one: the model has no periods")
-        else:
-            periods, places = (None,), ((0, self._time - 1),)
         used = [at for at, _ in places]
         cells, known = self._cells(rows, used)
         made = self._made(cells, known, rows, used)

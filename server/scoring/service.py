@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from server.scoring.champion import Champion
 from server.scoring.gate import HealthGate
 from server.scoring.lineup import GRADES, Lineup, Served, grade_of
-from server.scoring.messages import Batch, CompanyRows, Fault, Score, Scores
+from server.scoring.messages import Batch, CompanyRows, Fault, Refused, Score, Scores
 from server.scoring.policy import Policy
 from server.scoring.refusal import ScoringRefused
 from server.scoring.rows import Window
@@ -66,19 +66,18 @@ class Service:
         return self._scored([read], lineup)[0]
 
     def many(self, batch: Batch) -> Scores:
-        """The scores of a batch in its order; who is refused has the reason in the place of a score."""
+        """The scores of a batch in its order; who is refused is named by place, with the reason."""
         lineup = self.lineup()
-        answers: list[Score | Fault | None] = []
+        refused: dict[int, Fault] = {}
         good: list[_Read] = []
         for at, asked in enumerate(batch.companies):
             try:
                 good.append(self._read(asked, lineup))
-                answers.append(None)
             except ScoringRefused as fault:
-                answers.append(Fault(**fault.at(f"companies[{at}]").as_dict()))
+                refused[at] = Fault(**fault.at(f"companies[{at}]").as_dict())
         scored = iter(self._scored(good, lineup) if good else [])
-        whole = [next(scored) if answer is None else answer for answer in answers]
-        return Scores(whole, refused=len(whole) - len(good))
+        scores = [None if at in refused else next(scored) for at in range(len(batch.companies))]
+        return Scores(scores, [Refused(at, fault) for at, fault in refused.items()])
 
     def failed(self, seconds: float) -> None:
         """An answer that broke off counts against the champion."""
@@ -120,7 +119,9 @@ class Service:
         if hours > self.policy.fresh_hours and self.policy.stale == "refuse":
             expected = f"at most {self.policy.fresh_hours:g} h"
             hint = "fetch the indicators again"
-            raise ScoringRefused("stale", "known_at", found=f"indicators {hours:.0f} h old", expected=expected, hint=hint)
+            raise ScoringRefused(
+                "stale", "known_at", found=f"indicators {hours:.0f} h old", expected=expected, hint=hint
+            )
         return max(hours, 0.0)
 
     def _scored(self, reads: Sequence[_Read], lineup: Lineup) -> list[Score]:
@@ -129,7 +130,7 @@ class Service:
         for arm, model in served.items():
             at = [k for k, read in enumerate(reads) if read.arm == arm]
             p[at] = self._watched(model, [reads[k].window for k in at])
-        for k in np.flatnonzero(~np.isfinite(p)):
+        for k in np.flatnonzero(~np.isfinite(p)).tolist():
             p[k], reads[k].arm = self._rescued(reads[k], served, lineup)
         grades = grade_of(p).tolist()
         answered = self._answering(served, lineup)

@@ -116,7 +116,9 @@ class Verifier:
         self.follow()
         if not self._keys:
             hint = "fedcredit serve key makes a pair"
-            raise ConfigError("--keys", found=f"no {PUBLIC_FILE}", expected="the key that tokens are signed with", hint=hint)
+            raise ConfigError(
+                "--keys", found=f"no {PUBLIC_FILE}", expected="the key that tokens are signed with", hint=hint
+            )
 
     def follow(self) -> None:
         """Read the files again where they changed; what cannot be read leaves things as they are."""
@@ -172,9 +174,7 @@ class Verifier:
         options: Any = {"require": list(CLAIMS), "verify_exp": False}  # by our clock, also for a remembered token
         for key in self._keys:
             try:
-                return jwt.decode(
-                    token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=options
-                )
+                return jwt.decode(token, key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=options)
             except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
                 continue
         raise _refused("a token that is not ours")
@@ -190,7 +190,7 @@ def _private(path: Path) -> Ed25519PrivateKey:
             raise ConfigError(path.name, found="a key that others may read", expected="mode 0600", hint="chmod 600")
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        key = None  # type: ignore[assignment]
+        key = None
     if not isinstance(key, Ed25519PrivateKey):
         hint = "fedcredit serve key makes one"
         raise ConfigError("--keys", found=f"no {KEY_FILE} that can be read", expected="an Ed25519 key", hint=hint)
