@@ -1,8 +1,8 @@
-"""A desk's folder becomes the line-up in force: exchanged in one step when the pointer moves, kept when the disk goes.
+"""A desk becomes the line-up in force: exchanged in one step when the desk says so, kept when its disk goes.
 
-A thread looks at the pointer's file every 50 ms. A new model is read, verified and tried before it takes the place of
-the one that serves; what fails leaves the old one where it is. A request holds the line-up that it began with, so none
-is dropped by an exchange.
+A thread looks at the desk's pointer and history every 50 ms; what counts is the history, which is signed. A new model
+is read, verified and tried before it takes the place of the one that serves; what fails leaves the old one where it is.
+A request holds the line-up that it began with, so none is dropped by an exchange.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from fedcredit.errors import FedCreditError, ModelError
-from server.scoring.lineup import POINTER, Lineup, Pointed, Pointer, Served, load, read_pointer
+from server.promotion.desk import Desk
+from server.promotion.history import Promoted
+from server.promotion.pointer import NAME as POINTER
+from server.promotion.rollback import fallback
+from server.scoring.lineup import Lineup, Served, load
 from server.scoring.policy import Policy
 
 POLL_SECONDS = 0.05
 AGAIN_SECONDS = 1.0  # between two tries of what failed
+WATCHED = (POINTER, "history.jsonl")
+Stamp = tuple[tuple[int, int] | None, ...]
 log = logging.getLogger(__name__)
 
 
@@ -34,21 +38,16 @@ class State:
 class Champion:
     """Follows one desk; `lineup` is what a request scores with."""
 
-    def __init__(
-        self,
-        folder: Path,
-        policy: Policy,
-        *,
-        pointer: Callable[[Path], Pointer] = read_pointer,
-        fall_back: Callable[[str], None] | None = None,
-    ) -> None:
-        self._folder, self._policy, self._pointer, self._tell = folder, policy, pointer, fall_back
-        self._state = State(None)
-        self._stamp: tuple[int, int] | None = None
-        self._tried = 0.0
+    def __init__(self, desk: Desk, policy: Policy) -> None:
+        self._desk, self._policy = desk, policy
+        self._state, self._stamp, self._tried = State(None), Stamp(), 0.0
         self._shunned = set[str]()  # digests that failed in this process
-        self._look, self._lock, self._end = threading.Lock(), threading.Lock(), threading.Event()
+        self._looking, self._changing, self._end = threading.Lock(), threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
+        try:
+            desk.mend()  # what a crash left, before anything is served
+        except (FedCreditError, OSError) as fault:
+            log.warning("the desk was not mended: %s", type(fault).__name__)
         self.look()
 
     @property
@@ -62,7 +61,7 @@ class Champion:
         return self._state.fault
 
     def start(self) -> None:
-        """Follow the pointer from now on."""
+        """Follow the desk from now on."""
         self._thread.start()
 
     def close(self) -> None:
@@ -72,93 +71,106 @@ class Champion:
             self._thread.join()
 
     def look(self) -> bool:
-        """Take what the pointer says, if it is news; whether the line-up changed."""
-        with self._look:
-            stamp = _stamp(self._folder / POINTER)
+        """Take what the desk says, if it is news; whether the line-up changed."""
+        with self._looking:
+            stamp = self._looks()
             is_waiting = bool(self.fault) and time.monotonic() < self._tried + AGAIN_SECONDS
-            if (stamp == self._stamp and not self.fault) or is_waiting:
+            if stamp == self._stamp and (not self.fault or is_waiting):
                 return False
             self._tried = time.monotonic()
             try:
-                pointer = self._pointer(self._folder)
-                found = self._loaded(pointer)
-            except FedCreditError as fault:
-                log.warning("the desk's champion is not served: %s", fault)
-                self._state = State(self.lineup, f"{fault.where}: {fault.found}")
-                self._stamp = stamp
+                found = self._found()
+            except (FedCreditError, OSError) as fault:
+                self._stay(fault)
                 return False
-            self._stamp = stamp
-            with self._lock:
-                changed = self._state.lineup != found
+            finally:
+                self._stamp = stamp
+            with self._changing:
+                is_changed = self._state.lineup != found
                 self._state = State(found)
-            if changed:
+            if is_changed:
                 log.warning("champion %s", found.champion.model_version)
-            return changed
+            return is_changed
 
-    def fall_back(self, failed: Served, reason: str) -> Served | None:
-        """Put the champion before in the place of one that fails, at once; then tell the desk. None without another."""
-        with self._lock:
+    def fall_back(self, failed: Served, reason: str) -> None:
+        """Put the champion before in the place of one that fails, at once; then tell the desk."""
+        with self._changing:
             now = self.lineup
-            if now is None or failed is not now.champion:
-                return now.champion if now else None
-            if now.previous is None or now.previous.sha256 in self._shunned:
-                return None
+            if now is None or failed is not now.champion or now.previous is None:
+                return
             self._shunned.add(failed.sha256)
             self._state = State(replace(now, champion=now.previous, previous=None), f"fell back: {reason}")
         log.error("fell back from %s: %s", failed.model_version, reason)
-        threading.Thread(target=self._told, args=(reason,), name="fall back", daemon=True).start()
-        return now.previous
+        told = threading.Thread(target=self._tell, args=(reason, failed.sha256), name="fall back", daemon=True)
+        told.start()
 
     def retire(self, challenger: Served, reason: str) -> None:
         """Let a challenger that fails answer no more."""
-        with self._lock:
+        with self._changing:
             now = self.lineup
-            if now is not None and now.challenger is challenger:
-                self._shunned.add(challenger.sha256)
-                self._state = replace(self._state, lineup=replace(now, challenger=None))
-                log.error("challenger %s retired: %s", challenger.model_version, reason)
+            if now is None or now.challenger is not challenger:
+                return
+            self._shunned.add(challenger.sha256)
+            self._state = replace(self._state, lineup=replace(now, challenger=None))
+        log.error("challenger %s retired: %s", challenger.model_version, reason)
 
-    def _told(self, reason: str) -> None:
+    def _tell(self, reason: str, failed: str) -> None:
         try:
-            if self._tell is not None:
-                self._tell(reason)
-        except FedCreditError as fault:
-            log.error("the desk did not take the fall-back: %s", fault)  # noqa: TRY400 - no traceback in the log
+            fallback(self._desk, reason, over=failed)
+        except (FedCreditError, OSError) as fault:
+            log.error("the desk did not take the fall-back: %s", type(fault).__name__)  # noqa: TRY400 - no traceback
 
-    def _loaded(self, pointer: Pointer) -> Lineup:
-        if pointer.champion.sha256 in self._shunned:
-            raise ModelError(
-                "champion", found="the model that failed here", expected="another", hint="roll back, or start again"
-            )
+    def _stay(self, fault: FedCreditError | OSError) -> None:
+        """Go on with what serves, and say why."""
+        where = fault.where if isinstance(fault, FedCreditError) else "desk"
+        found = fault.found if isinstance(fault, FedCreditError) else "a disk that fails"
+        with self._changing:
+            if self.lineup is None or not self._state.fault:
+                log.warning("what the desk says is not served: %s: %s", where.rpartition("/")[2], found)
+            self._state = replace(self._state, fault=f"{where.rpartition('/')[2]}: {found}")
+
+    def _found(self) -> Lineup:
+        state = self._desk.state()
+        if state.champion is None:
+            hint = "fedcredit model promote makes one"
+            raise ModelError("desk", found="no champion", expected="a promoted model", hint=hint)
+        if state.champion.bundle_sha256 in self._shunned:
+            hint = "fedcredit model rollback, or promote another"
+            raise ModelError("champion", found="the model that failed here", expected="another", hint=hint)
         have = {one.sha256: one for one in (self.lineup.all() if self.lineup else [])}
-        champion = self._one(pointer.champion, have)
-        others = {name: getattr(pointer, name) for name in ("challenger", "shadow", "previous")}
-        return Lineup(champion, **{name: self._other(one, have) for name, one in others.items()})
+        champion = self._one(state.champion, have)
+        others = (state.challenger, state.shadow, state.previous)
+        return Lineup(champion, *(self._other(one, have) for one in others))
 
-    def _one(self, pointed: Pointed, have: dict[str, Served]) -> Served:
-        return have[pointed.sha256] if pointed.sha256 in have else load(self._folder, pointed, self._policy)
+    def _one(self, promoted: Promoted, have: dict[str, Served]) -> Served:
+        sha256 = promoted.bundle_sha256
+        if sha256 in have:
+            return have[sha256]
+        return load(self._desk.bundle(sha256), promoted, self._policy)
 
-    def _other(self, pointed: Pointed | None, have: dict[str, Served]) -> Served | None:
+    def _other(self, promoted: Promoted | None, have: dict[str, Served]) -> Served | None:
         """A challenger, shadow or previous champion; one that cannot be had keeps no champion from its place."""
-        if pointed is None or pointed.sha256 in self._shunned:
+        if promoted is None or promoted.bundle_sha256 in self._shunned:
             return None
         try:
-            return self._one(pointed, have)
-        except FedCreditError as fault:
-            log.warning("left out: %s", fault)
+            return self._one(promoted, have)
+        except (FedCreditError, OSError) as fault:
+            log.warning("version %s is left out: %s", promoted.version, type(fault).__name__)
             return None
+
+    def _looks(self) -> Stamp:
+        stamps = list[tuple[int, int] | None]()
+        for name in WATCHED:
+            try:
+                found = (self._desk.folder / name).stat()
+                stamps.append((found.st_mtime_ns, found.st_ino))
+            except OSError:
+                stamps.append(None)
+        return tuple(stamps)
 
     def _follow(self) -> None:
         while not self._end.wait(POLL_SECONDS):
             try:
                 self.look()
             except Exception as fault:  # the thread must outlive what nobody thought of
-                log.error("the pointer was not followed: %s", type(fault).__name__)  # noqa: TRY400
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+                log.error("the desk was not followed: %s", type(fault).__name__)  # noqa: TRY400

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from server.api import create_app
 from server.listen import bind
+from server.promotion.desk import Desk
 from server.scoring.champion import Champion
 from server.scoring.door import Door
 from server.scoring.limits import Limits
@@ -35,7 +36,7 @@ def application(desk: Path, keys: Path, policy: Policy, *, book: Path | None = N
     """The service of a desk. Raises ConfigError: there is no key to verify tokens with."""
     torch.set_num_threads(1)  # one company is too little work to share
     door = Door(Verifier(keys), Limits(per_second=policy.per_second, burst=policy.burst), Repeats())
-    champion = Champion(desk, policy)
+    champion = Champion(Desk(desk), policy)
     service = Service(champion, policy, Trials(desk / TRIALS))
     return create_app(service, door, book=book or desk / BOOK, name=desk.name)
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from fedcredit.data.schema import Column, Label, Schema
 from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle
-from fedcredit.trust.files import write_whole
 from server.listen import bind
+from server.promotion.promote import promote
 from server.scoring.policy import Policy
 from server.scoring.running import application, settings
 from server.scoring.tokens import issue, new_key
+from tests.server.promotion.world import found
 
 NAME = "fedcredit-quick"
 COLUMNS = (
@@ -84,27 +86,6 @@ def asked(company: str = "company-a", rows: list[dict[str, Any]] | None = None, 
     return {"company": company, "rows": rows or history()} | more
 
 
-def put(desk: Path, bundle: Bundle) -> str:
-    """Lay the bundle into the desk; its digest."""
-    draft = desk / "bundles" / "draft"
-    sha256 = bundles.write(draft, bundle).sha256
-    target = draft.with_name(sha256)
-    if target.exists():
-        for file in draft.iterdir():
-            file.unlink()
-        draft.rmdir()
-    else:
-        draft.replace(target)
-    return sha256
-
-
-def point(desk: Path, champion: str, **others: str | None) -> None:
-    """Move the pointer as a promotion does: the last step, whole."""
-    one = {"bundle_sha256": champion, "version": "1", "promoted": "2025-12-31T00:00:00Z", "seq": 1}
-    more = {name: sha and {"bundle_sha256": sha, "version": "2"} for name, sha in others.items()}
-    write_whole(desk / "champion.json", json.dumps(one | more).encode())
-
-
 @dataclass
 class Serving:
     """A real server in a thread, and requests to it."""
@@ -112,18 +93,33 @@ class Serving:
     folder: Path
     policy: Policy = field(default_factory=Policy)
     first: Bundle | None = None
+    count: int = 0
 
     def __post_init__(self) -> None:
         self.desk, self.keys = self.folder / "models" / NAME, self.folder / "serving"
-        self.desk.mkdir(parents=True, exist_ok=True)
+        self.world = found(self.desk)
         new_key(self.keys)
-        self.champion = put(self.desk, self.first or made())
-        point(self.desk, self.champion)
+        self.champion = self.promote(self.first or made())
         self.tokens = {
             role: issue(self.keys, name="li", role=role, days=1)[0]
             for role in ("institution", "data_scientist", "ops", "auditor")
         }
         self.server: uvicorn.Server | None = None
+
+    def promote(self, bundle: Bundle) -> str:
+        """Make the bundle the champion, past its gates and with two signatures; its digest."""
+        return promote(self.world.desk, self.world.ready(self.lay(bundle)), now=datetime.now(UTC)).bundle_sha256
+
+    def keep(self, bundle: Bundle) -> str:
+        """Lay the bundle into the desk; its digest."""
+        return self.world.keep(self.lay(bundle))
+
+    def lay(self, bundle: Bundle) -> Path:
+        """The bundle as a folder of the workshop."""
+        self.count += 1
+        folder = self.folder / "workshop" / f"bundle-{self.count}"
+        bundles.write(folder, bundle)
+        return folder
 
     def start(self) -> Serving:
         """Listen."""
