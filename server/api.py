@@ -120,6 +120,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
     async def other(_: Request, fault: HTTPException) -> Response:
         return as_response(of_status(fault.status_code), fault.headers)
 
+    app.state.service = service
     page = app.openapi
     app.openapi = lambda: app.openapi_schema or described.completed(page())  # type: ignore[method-assign]
     return app

@@ -16,17 +16,18 @@ class HealthGate:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._last = deque[tuple[bool, bool]](maxlen=LAST)
+        self._last = deque[tuple[bool, bool, bool]](maxlen=LAST)
         self._failed = self._slow = self._not_finite = 0
 
     def saw(self, *, seconds: float, is_failed: bool = False, is_finite: bool = True) -> None:
         """Count one answer."""
         if len(self._last) == LAST:
-            failed, slow = self._last[0]
+            failed, slow, not_finite = self._last[0]
             self._failed -= failed
             self._slow -= slow
+            self._not_finite -= not_finite
         is_failed, is_slow = is_failed or not is_finite, seconds * 1000 > self._policy.latency_ms
-        self._last.append((is_failed, is_slow))
+        self._last.append((is_failed, is_slow, not is_finite))
         self._failed += is_failed
         self._slow += is_slow
         self._not_finite += not is_finite

@@ -67,7 +67,7 @@ def load(folder: Path, promoted: Promoted, policy: Policy) -> Served:
     bundle = bundles.read(folder)
     place = f"bundle {promoted.bundle_sha256[:12]}"
     if bundle.sha256 != promoted.bundle_sha256:
-        raise ModelError(place, found=f"a bundle {bundle.sha256[:12]}", expected="the one that the desk's history names")
+        raise ModelError(place, found=f"a bundle {bundle.sha256[:12]}", expected="the one that the desk names")
     served = Served(bundle, version=promoted.version, policy=policy)
     trial = served.scores(np.zeros((1, bundle.time, len(bundle.inputs)), dtype=np.float32))
     if not np.isfinite(trial).all():

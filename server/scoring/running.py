@@ -23,6 +23,7 @@ from server.scoring.tokens import Verifier
 from server.scoring.trials import Trials
 
 SECONDS_TO_FINISH = 10
+IDLE_SECONDS = 30  # an open connection that nobody uses; the gateway lets go sooner
 MOST_UNDER_WAY = 1000
 BOOK, TRIALS = "scores.sqlite", "trials"
 
@@ -66,5 +67,6 @@ def settings(app: FastAPI) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         limit_concurrency=MOST_UNDER_WAY,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )

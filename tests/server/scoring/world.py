@@ -22,6 +22,7 @@ from server.listen import bind
 from server.promotion.promote import promote
 from server.scoring.policy import Policy
 from server.scoring.running import application, settings
+from server.scoring.service import Service
 from server.scoring.tokens import issue, new_key
 from tests.server.promotion.world import found
 
@@ -124,6 +125,7 @@ class Serving:
     def start(self) -> Serving:
         """Listen."""
         self.app = application(self.desk, self.keys, self.policy)
+        self.service: Service = self.app.state.service
         self.listener = bind("127.0.0.1", 0)
         self.port = int(self.listener.getsockname()[1])
         self.server = uvicorn.Server(settings(self.app))
