@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.explain_cli import explain
+from server.gates_cli import gates
+from server.promotion_cli import promotion
+from server.recognition_cli import mapping
+from server.scoring.rescore_cli import rescore_model, show_freshness
+
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
 
 model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
+model.add_typer(mapping, name="mapping")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -108,7 +115,8 @@ def _registered(version: Version) -> dict[str, Any]:
 
 
 def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
-    shift = bundle.calibration
+    from fedcredit.models.calibrated import told
+
     spent = f"{bundle.epsilon:g} at delta {bundle.delta:g}" if bundle.epsilon is not None else "no privacy"
     facts: list[tuple[str, ...]] = [
         ("model version", bundle.version),
@@ -118,7 +126,8 @@ def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
         ("label", f"{bundle.schema.label.column}: {bundle.schema.label.definition}"),
         ("epsilon", spent),
         ("ledger", bundle.ledger or "-"),
-        ("calibration", f"default rate {shift.from_rate:g} to {shift.to_rate:g}" if shift else "-"),
+        ("calibration", "; ".join(map(told, bundle.calibration)) or "-"),
+        ("scale", bundle.scale or "-"),
         ("trained by", ", ".join(bundle.roster) or "-"),
         ("config sha256", bundle.config_sha256),
         ("schema sha256", bundle.schema.sha256),
@@ -137,3 +146,10 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.add_typer(promotion)
+model.add_typer(gates)
+model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)
