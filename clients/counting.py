@@ -20,7 +20,8 @@ from clients.institution import RUN_LEDGER, Institution, Rows
 from clients.question import config_of, question_of
 from fedcredit.data.governance.gate import Block
 from fedcredit.errors import ConfigError, PolicyRefused
-from fedcredit.evaluation.counts import auc_of_counts, score_counts
+from fedcredit.evaluation.grid import ScoreGrid
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation.arrays import encode, record_of
 from fedcredit.federation.counted import counts_encoding, counts_topic, noise_of
 from fedcredit.federation.counting import GRID_BINS, SMALLEST_CELL, CountTerms, Question
@@ -122,7 +123,10 @@ def counted(model: nn.Module, rows: Rows, *, terms: CountTerms, question: Questi
         place = {name: at for at, name in enumerate(question.segments)}
         segment = np.array([place.get(str(value), len(place)) for value in values[kept]])
     found = np.stack(
-        [score_counts(scores[segment == at], labels[segment == at], bins=GRID_BINS) for at in range(question.shape[0])]
+        [
+            ScoreGrid(bins=GRID_BINS).count(scores[segment == at], labels[segment == at])
+            for at in range(question.shape[0])
+        ]
     )
     return found.reshape(*question.shape, -1).sum(axis=-1).astype(np.int64)
 

@@ -161,7 +161,7 @@ def _directions(bundle: Bundle, columns: tuple[str, ...]) -> tuple[dict[str, Dir
     owners: dict[str, str] = {}
     owner = dict(zip(bundle.inputs, columns, strict=True))
     for factor in bundle.settings.resolved(bundle.inputs).factors:
-        better |= {name: "up" for name in factor.up} | {name: "down" for name in factor.down}
+        better |= dict.fromkeys(factor.up, "up") | dict.fromkeys(factor.down, "down")
         owners |= {owner[name]: factor.name for name in factor.inputs}
     return {name: way for name, way in better.items() if name in bundle.schema.features}, owners
 

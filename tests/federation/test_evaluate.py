@@ -20,7 +20,8 @@ from clients.evaluations import Evaluations
 from clients.institution import institution_of
 from fedcredit.data.windows import Windows, join, load, save
 from fedcredit.errors import ConfigError, FederationError
-from fedcredit.evaluation.counts import auc_of_counts, score_counts
+from fedcredit.evaluation.grid import ScoreGrid
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.cohort import gather
 from fedcredit.federation.counted import noise_of
@@ -65,7 +66,7 @@ def pooled(windows: list[Windows], task: Task, question: Question) -> NDArray[np
     sector = everyone.about["sector"].to_numpy() if question.column else np.full(len(everyone), "")
     named = [sector == name for name in question.segments]
     parts = [*named, ~np.any(named, axis=0) if named else np.ones(len(everyone), bool)]
-    return np.stack([score_counts(p[part], everyone.y[part], bins=question.bins) for part in parts])
+    return np.stack([ScoreGrid(bins=question.bins).count(p[part], everyone.y[part]) for part in parts])
 
 
 def asked(
