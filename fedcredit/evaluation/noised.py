@@ -77,7 +77,9 @@ class NoisedAuc:
 def noised_auc(counts: ArrayLike, *, deviation: float, level: float = LEVEL) -> NoisedAuc | None:
     """AUC of noised counts (2, bins), whose cells have noise of standard `deviation`, in companies.
 
-    The area under the tidied distributions (DPAUC, Sun et al. 2022, arXiv 2208.12294). The error of the noise is the
+    The area under the tidied distributions. DPAUC (Sun et al. 2022, arXiv 2208.12294) noises the counts at every
+    threshold and splits epsilon over them; here the bins are noised, so that one epsilon pays for all thresholds, and
+    whether a company was scored at all is hidden too, not its outcome alone. The error of the noise is the
     sum over cells of (derivative of the AUC x deviation)^2, to which the companies' own (DeLong) is added. None where
     fewer than ten of a class are left.
 
