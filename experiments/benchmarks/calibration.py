@@ -156,7 +156,7 @@ def measured(found: Scored, *, is_same_population: bool) -> dict[str, Any]:
     step = chosen.steps[0]
     free = estimate_rate(_scores(found), steps=[step], from_rate=float(found.y.mean()))
     plain = to_long_run(counts, long_run_rate=chosen.rate)
-    told = {
+    told: dict[str, Any] = {
         "method": chosen.method,
         "steps": as_card(chosen.steps),
         "validation": {"companies": len(found.y), "defaults": int(found.y.sum())},
