@@ -19,6 +19,9 @@ def calibrate_model(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="CSV or Parquet with y and p (raw) or pd (as scored).")
     ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="COLUMN=VALUE that the predictions' rows must have; repeat it.")
+    ] = None,
     counts: Annotated[
         Path | None, typer.Option("--counts", help="JSON with good and bad companies by bin of the score grid.")
     ] = None,
@@ -55,8 +58,9 @@ def calibrate_model(
     if long_run_rate is not None and not 0 < long_run_rate < 1:
         hint = "2 % is 0.02"
         raise ConfigError("--long-run-rate", found=str(long_run_rate), expected="a share between 0 and 1", hint=hint)
+    asked = dict(_pair(one) for one in where or [])
     bundle = read(resolve(name, runs=runs))
-    outcomes = read_predictions(predictions) if predictions is not None else read_counts(counts or Path())
+    outcomes = read_predictions(predictions, where=asked) if predictions is not None else read_counts(counts or Path())
     scored = read_portfolio(portfolio, outcomes=outcomes) if portfolio is not None else None
     found_steps = calibrated(bundle, outcomes, method=method, long_run_rate=long_run_rate, portfolio=scored)
     if bundle.epsilon is not None:
@@ -85,6 +89,13 @@ def calibrate_model(
         return
     typer.echo(f"{made.version}  {'; '.join(told(step) for step in made.calibration)}  scale {made.scale}")
     typer.echo(registered or str(out))
+
+
+def _pair(word: str) -> tuple[str, str]:
+    column, sign, value = word.partition("=")
+    if not sign:
+        raise ConfigError("--where", found=repr(word[:40]), expected="COLUMN=VALUE, such as seed=0")
+    return column, value
 
 
 def _register(name: str, folder: Path, *, study: str, runs: Path) -> str:

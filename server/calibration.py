@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,24 +81,30 @@ def calibrated(
     return Calibrated(made, steps, found, companies, bad)
 
 
-def read_predictions(path: Path) -> Outcomes:
+def read_predictions(path: Path, *, where: Mapping[str, str] | None = None) -> Outcomes:
     """Counts of a file with `y` and a score: `p` the model's own output, or `pd` what `model score` gave.
 
-    Of a run's predictions.parquet the validation rows are taken, and they must be of one model.
+    Of a run's predictions.parquet the validation rows are taken, and they must be of one model: `where` names the values
+    that its rows have in some columns, as text, an empty cell as "".
 
     Raises:
         TableError: a column is missing, several models are in it, or cells are no outcomes or probabilities.
     """
     cells = read_cells(path)
-    require(cells, ["y"], where=path.name)
+    require(cells, ["y", *(where or {})], where=path.name)
+    for name, value in (where or {}).items():
+        cells = cells[cells[name].map(_text) == value]
+        if cells.empty:
+            raise TableError(f"{path.name}, column {name!r}", found=f"no row with {value!r}", expected="some")
     if "split" in cells.columns:
         cells = cells[cells["split"] == HELD_OUT]
         if cells.empty:
-            found, hint = "no validation rows", "PDs are fitted to rows that no model learnt from and no figure is of"
+            found, hint = "no validation rows", "run the study with evaluation.splits=[validation,test]"
             raise TableError(f"{path.name}, column 'split'", found=found, expected=HELD_OUT, hint=hint)
     for name in (column for column in ONE_MODEL if column in cells.columns):
         if cells[name].nunique(dropna=False) > 1:
-            hint = "keep the rows of the model that is calibrated"
+            some = " or ".join(f"--where {name}={_text(value)}" for value in cells[name].unique()[:2])
+            hint = f"keep the rows of the model that is calibrated: {some}"
             raise TableError(f"{path.name}, column {name!r}", found="several models", expected="one", hint=hint)
     is_raw = "p" in cells.columns
     score = _score(cells, path)
@@ -113,6 +119,13 @@ def read_portfolio(path: Path, *, outcomes: Outcomes) -> NDArray[np.int64]:
     require(cells, ["p" if outcomes.is_raw else "pd"], where=path.name)
     score = _score(cells, path)
     return outcomes.grid.count(score, np.zeros(len(score))).sum(axis=0)
+
+
+def _text(cell: object) -> str:
+    """A cell as one would write it: 3.0 as 3, an empty one as nothing."""
+    if cell is None or cell != cell:
+        return ""
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
 def _score(cells: pd.DataFrame, path: Path) -> pd.Series:

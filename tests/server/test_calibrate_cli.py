@@ -144,7 +144,12 @@ def test_validation_rows_of_one_model_are_taken_from_a_run_s_predictions(folder:
     done = call("calibrate", folder, "--predictions", tmp_path / "p.parquet", *words)
     assert json.loads(done.stdout)["companies"] == 4000
     pd.concat([frame, frame.assign(arm="local")]).to_parquet(tmp_path / "two.parquet")
-    assert "several models" in refused("calibrate", folder, "--predictions", tmp_path / "two.parquet", *words)
+    two = ("calibrate", folder, "--predictions", tmp_path / "two.parquet")
+    assert "--where arm=federated or --where arm=local" in refused(*two, *words)
+    assert "no row with 'pooled'" in refused(*two, "--where", "arm=pooled", *words)
+    assert "COLUMN=VALUE" in refused(*two, "--where", "arm", *words)
+    again = call(*two, "--where", "arm=local", "--out", tmp_path / "again", "--no-register", "--json")
+    assert json.loads(again.stdout)["companies"] == 4000
     noise.to_parquet(tmp_path / "test.parquet")
     assert "no validation rows" in refused("calibrate", folder, "--predictions", tmp_path / "test.parquet", *words)
 
