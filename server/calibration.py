@@ -84,8 +84,8 @@ def calibrated(
 def read_predictions(path: Path, *, where: Mapping[str, str] | None = None) -> Outcomes:
     """Counts of a file with `y` and a score: `p` the model's own output, or `pd` what `model score` gave.
 
-    Of a run's predictions.parquet the validation rows are taken, and they must be of one model: `where` names the values
-    that its rows have in some columns, as text, an empty cell as "".
+    Of a run's predictions.parquet the validation rows are taken, and they must be of one model: `where` names the
+    values that its rows have in some columns, as text, an empty cell as "".
 
     Raises:
         TableError: a column is missing, several models are in it, or cells are no outcomes or probabilities.
