@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.explain_cli import explain
+from server.gates_cli import gates
+from server.promotion_cli import promotion
 from server.recognition_cli import mapping
+from server.scoring.rescore_cli import rescore_model, show_freshness
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
@@ -153,3 +157,8 @@ from server import calibrate_cli, price_cli  # noqa: E402
 model.command("calibrate")(calibrate_cli.calibrate_model)
 model.command("grade")(price_cli.grade)
 model.command("price")(price_cli.price_grade)
+model.add_typer(promotion)
+model.add_typer(gates)
+model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)
