@@ -9,6 +9,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.privacy.accounting import SOLVER_SLACK, secant
 from fedcredit.privacy.discrete_laplace import LARGEST_SCALE, SMALLEST_SCALE
 from fedcredit.privacy.mechanism import Mechanism, joint_epsilon
+from fedcredit.privacy.pld import FINE
 from fedcredit.privacy.released import Release
 
 
@@ -23,14 +24,15 @@ def solve_release(epsilon: float, *, delta: float, evaluations: int, rows: int =
         ConfigError: so much noise that nothing could be seen, or so little that nothing is hidden.
 
     >>> [round(solve_release(2.0, delta=1e-5, evaluations=n).epsilon, 2) for n in (1, 4, 100)]
-    [2.0, 0.5, 0.06]
+    [2.0, 0.5, 0.05]
     """
     equal = evaluations / epsilon  # of an equal part: the epsilons of pure releases add up
 
     def spent(scale: float) -> float:
         return joint_epsilon([_mechanism(scale, evaluations)], delta=delta)
 
-    slack = min(SOLVER_SLACK, epsilon / 10)
+    # Losses are rounded up to the accountant's grid, so that epsilon is a stair with steps of so much.
+    slack = min(max(SOLVER_SLACK, 3 * FINE * evaluations), epsilon / 10)
     close = math.sqrt(2 * evaluations * math.log(1 / delta)) / epsilon  # by the central limit
     solved = secant(spent, epsilon, start=min(equal, close), slack=slack) if evaluations > 1 else None
     scale = min(equal, solved) if solved is not None else equal
