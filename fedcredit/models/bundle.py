@@ -20,7 +20,8 @@ from safetensors.torch import save as save_tensors
 from fedcredit.data.features import make_windows
 from fedcredit.data.schema import Column, Table
 from fedcredit.errors import ModelError
-from fedcredit.models.card import Bundle, PriorShift, check_weights, from_card
+from fedcredit.models.calibrated import PriorShift, calibrate
+from fedcredit.models.card import Bundle, check_weights, from_card
 from fedcredit.models.files import ASK_AGAIN, CARD, MANIFEST, WEIGHTS, digest, read_files
 from fedcredit.models.train import evaluate
 
@@ -103,7 +104,7 @@ def score(bundle: Bundle, table: Table) -> pd.DataFrame:
         {
             "company": windows.company,
             "period": windows.about["period"] if schema.period else None,
-            "pd": bundle.calibration.apply(p) if bundle.calibration else p,
+            "pd": calibrate(p, bundle.calibration),
             "model_version": bundle.version,
             "coverage": _coverage(Table(table.frame, schema), length=bundle.time),
         }
