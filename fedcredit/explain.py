@@ -17,7 +17,7 @@ from fedcredit.data.indicators import Direction
 from fedcredit.data.schema import Schema, Table
 from fedcredit.errors import ConfigError, ModelError
 from fedcredit.models.attribution import attribute, columns_of, typical_inputs
-from fedcredit.models.bundle import Bundle
+from fedcredit.models.bundle import Bundle, in_one_split
 from fedcredit.models.calibrated import calibrate, expit
 from fedcredit.models.what_if import WhatIf
 
@@ -64,12 +64,12 @@ def explain(
         ModelError: the table is not of the model's schema, or a column has no typical value.
         ConfigError: no such company or level.
     """
-    schema = replace(table.schema, split=None)
+    schema = table.schema
     if schema.sha256 != bundle.schema.sha256:
         found, expected = f"schema {schema.sha256[:12]}", f"{bundle.schema.sha256[:12]}, which the model learnt from"
         raise ModelError("table to explain", found=found, expected=expected)
     frame = _only(table, company).assign(**{ROW: lambda kept: np.arange(len(kept))})
-    windows = make_windows(Table(frame, replace(schema, stratum=ROW)), length=bundle.time)
+    windows = make_windows(in_one_split(Table(frame, replace(schema, stratum=ROW))), length=bundle.time)
     columns = columns_of(schema, windows.features)
     compared = typical_of_dictionary() if typical is None else typical
     model = bundle.model()

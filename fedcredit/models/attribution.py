@@ -16,6 +16,7 @@ from fedcredit.data.features import PRESENT
 from fedcredit.data.schema import Schema
 from fedcredit.data.transforms import inputs_of, transform
 from fedcredit.errors import ModelError
+from fedcredit.models.bundle import BATCH
 from fedcredit.models.logistic import Logistic
 from fedcredit.models.lstm import LSTM
 from fedcredit.models.nine_factor import NineFactor
@@ -23,7 +24,6 @@ from fedcredit.models.nine_factor import NineFactor
 TOLERANCE = 0.01  # log-odds that a sum may miss; a notch of the master scale is 0.4
 NODES = (6, 12, 48, 192, 768, 3072)  # of the integral; rows that miss the tolerance get the next number
 MOST_GAUSS = 48
-BATCH = 2048  # windows at once: what fits the processor's cache is twice as fast
 
 
 @dataclass(frozen=True)
