@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.publishing.publish_cli import publish_model
 from server.scoring.rescore_cli import rescore_model, show_freshness
 
 if TYPE_CHECKING:
@@ -143,3 +144,4 @@ def _print_json(result: object) -> None:
 
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
+model.command("publish")(publish_model)
