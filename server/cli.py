@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.calibrate_cli import calibrate_model
+from server.explain_cli import explain
+from server.gates_cli import gates
+from server.price_cli import grade, price_grade
+from server.promotion_cli import promotion
 from server.publishing.publish_cli import publish_model
+from server.recognition_cli import mapping
 from server.scoring.rescore_cli import rescore_model, show_freshness
 
 if TYPE_CHECKING:
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from fedcredit.registry import Version
 
 model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
+model.add_typer(mapping, name="mapping")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -77,7 +84,10 @@ def score_table(
     encoding: Annotated[str | None, typer.Option("--encoding", help="Of a CSV, if it is not found out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Score the companies of a table: company, period, pd, model_version, coverage."""
+    """Score the companies of a table: company, period, pd, grade, model_version, coverage.
+
+    A model that was never calibrated has no grades: see `fedcredit model calibrate`.
+    """
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
     from server.score import save_scores, score_file
@@ -111,7 +121,8 @@ def _registered(version: Version) -> dict[str, Any]:
 
 
 def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
-    shift = bundle.calibration
+    from fedcredit.models.calibrated import told
+
     spent = f"{bundle.epsilon:g} at delta {bundle.delta:g}" if bundle.epsilon is not None else "no privacy"
     facts: list[tuple[str, ...]] = [
         ("model version", bundle.version),
@@ -121,7 +132,8 @@ def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
         ("label", f"{bundle.schema.label.column}: {bundle.schema.label.definition}"),
         ("epsilon", spent),
         ("ledger", bundle.ledger or "-"),
-        ("calibration", f"default rate {shift.from_rate:g} to {shift.to_rate:g}" if shift else "-"),
+        ("calibration", "; ".join(map(told, bundle.calibration)) or "-"),
+        ("scale", bundle.scale or "-"),
         ("trained by", ", ".join(bundle.roster) or "-"),
         ("config sha256", bundle.config_sha256),
         ("schema sha256", bundle.schema.sha256),
@@ -142,6 +154,12 @@ def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
 
 
+model.command("calibrate")(calibrate_model)
+model.command("grade")(grade)
+model.command("price")(price_grade)
+model.add_typer(promotion)
+model.add_typer(gates)
+model.command("explain")(explain)
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
 model.command("publish")(publish_model)

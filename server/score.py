@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedcredit.credit.score_table import graded, read_to_score, save_scores
 from fedcredit.models.bundle import Bundle, score
-from fedcredit.models.to_score import read_to_score, save_scores
 
-__all__ = ["read_to_score", "save_scores", "score_file"]
+__all__ = ["graded", "read_to_score", "save_scores", "score_file"]
 
 
 def score_file(bundle: Bundle, path: Path, *, encoding: str | None = None) -> pd.DataFrame:
     """One row an example with its probability of default; see `fedcredit.models.bundle.score`."""
-    return score(bundle, read_to_score(path, bundle.schema, encoding=encoding))
+    return graded(score(bundle, read_to_score(path, bundle.schema, encoding=encoding)), scale=bundle.scale)
