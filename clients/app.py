@@ -32,7 +32,7 @@ from clients.training import batch_order, train_plainly, train_private
 from fedcredit.data.governance.gate import six_digits
 from fedcredit.data.governance.masking import LOGS
 from fedcredit.errors import FedCreditError, PolicyRefused
-from fedcredit.evaluation.counts import score_counts
+from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import encode, record_of
 from fedcredit.federation.messages import (
@@ -222,5 +222,5 @@ def _masking(message: Message, context: Context, step: Callable[[ClientSession, 
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:
-    counts = score_counts(probabilities(model, rows.x), rows.y.numpy(), bins=SCORE_BINS)
+    counts = ScoreGrid(bins=SCORE_BINS).count(probabilities(model, rows.x), rows.y.numpy())
     return {"validation-good": counts[0].tolist(), "validation-bad": counts[1].tolist()}

@@ -17,7 +17,7 @@ from clients.institution import Institution
 from clients.policy import AskRefused
 from clients.training import noisy_sum, train_plainly, train_private
 from fedcredit.errors import ConfigError, PolicyRefused
-from fedcredit.evaluation.counts import score_counts
+from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.masked import BAD, EVALUATES, GOOD, WEIGHT, Layout, flattened, model_sha256, settings_sha256
@@ -127,7 +127,7 @@ def _trained(
 def _validation(model: nn.Module, here: Institution) -> dict[str, NDArray[np.int64]]:
     if not len(here.validation):
         return {GOOD: np.zeros(SCORE_BINS, np.int64), BAD: np.zeros(SCORE_BINS, np.int64)}
-    counts = score_counts(probabilities(model, here.validation.x), here.validation.y.numpy(), bins=SCORE_BINS)
+    counts = ScoreGrid(bins=SCORE_BINS).count(probabilities(model, here.validation.x), here.validation.y.numpy())
     return {GOOD: counts[0].astype(np.int64), BAD: counts[1].astype(np.int64)}
 
 

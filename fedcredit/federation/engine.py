@@ -22,7 +22,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedcredit.errors import ConfigError, FederationError
-from fedcredit.evaluation.counts import auc_of_counts
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation import checkpoint
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
