@@ -80,10 +80,10 @@ def _ledger(settings: StudySettings, folder: RunFolder) -> str:
     return f"ledger of the institution, study {name_of(folder, study=settings.study)}"
 
 
-def _calibration(unit: Unit, prevalence: Prevalence) -> PriorShift | None:
+def _calibration(unit: Unit, prevalence: Prevalence) -> tuple[PriorShift, ...]:
     """The shift to the target rate; none under privacy, where an exact default rate would be a release of its own."""
     rates = prevalence.train["all"], prevalence.target["all"]
-    return PriorShift(*rates) if unit.epsilon is None and all(0 < rate < 1 for rate in rates) else None
+    return (PriorShift(*rates),) if unit.epsilon is None and all(0 < rate < 1 for rate in rates) else ()
 
 
 def track(

@@ -108,7 +108,8 @@ def _registered(version: Version) -> dict[str, Any]:
 
 
 def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
-    shift = bundle.calibration
+    from fedcredit.models.calibrated import told
+
     spent = f"{bundle.epsilon:g} at delta {bundle.delta:g}" if bundle.epsilon is not None else "no privacy"
     facts: list[tuple[str, ...]] = [
         ("model version", bundle.version),
@@ -118,7 +119,8 @@ def _facts(bundle: Bundle, registered: Version | None) -> list[tuple[str, ...]]:
         ("label", f"{bundle.schema.label.column}: {bundle.schema.label.definition}"),
         ("epsilon", spent),
         ("ledger", bundle.ledger or "-"),
-        ("calibration", f"default rate {shift.from_rate:g} to {shift.to_rate:g}" if shift else "-"),
+        ("calibration", "; ".join(map(told, bundle.calibration)) or "-"),
+        ("scale", bundle.scale or "-"),
         ("trained by", ", ".join(bundle.roster) or "-"),
         ("config sha256", bundle.config_sha256),
         ("schema sha256", bundle.schema.sha256),

@@ -185,7 +185,7 @@ def test_registered_model_is_listed_shown_and_scores(
 
 def test_calibrated_model_scores_calibrated(folder: Path, table: Path, tmp_path: Path) -> None:
     made = bundles.read(folder)
-    moved = replace(made, calibration=PriorShift(0.5, 0.2))
+    moved = replace(made, calibration=(PriorShift(0.5, 0.2),))
     bundles.write(tmp_path / "moved", moved)
     rows = call("score", tmp_path / "moved", table).stdout.splitlines()
     assert float(rows[2].split(",")[2]) == pytest.approx(0.880797 / (0.880797 + 4 * 0.119203), abs=1e-5)

@@ -21,7 +21,8 @@ from safetensors.torch import save as save_tensors
 from fedcredit.data.features import make_windows
 from fedcredit.data.schema import Column, Table
 from fedcredit.errors import ModelError
-from fedcredit.models.card import ASK_AGAIN, Bundle, PriorShift, check_weights, from_card
+from fedcredit.models.calibrated import PriorShift, calibrate
+from fedcredit.models.card import ASK_AGAIN, Bundle, check_weights, from_card
 from fedcredit.models.train import evaluate
 
 __all__ = ["Bundle", "PriorShift", "read", "score", "write"]
@@ -150,7 +151,7 @@ def score(bundle: Bundle, table: Table) -> pd.DataFrame:
         {
             "company": windows.company,
             "period": windows.about["period"] if schema.period else None,
-            "pd": bundle.calibration.apply(p) if bundle.calibration else p,
+            "pd": calibrate(p, bundle.calibration),
             "model_version": bundle.version,
             "coverage": _coverage(Table(table.frame, schema), length=bundle.time),
         }

@@ -8,44 +8,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedcredit.data.schema import Column, Label, Schema
 from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
+from fedcredit.models.calibrated import PriorShift, Step
 from fedcredit.models.factors import Factor
+from fedcredit.models.steps import as_card
+from fedcredit.models.steps import from_card as read_steps
 from fedcredit.strict import build as build_strictly
 
-CARD_VERSION = 1
+CARD_VERSION = 2  # 1 had one prior shift or none as its calibration, and no scale
+SCALES = ("master19",)  # what a card may name; fedcredit.credit.scale holds the grades
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
 MAX_WIDTH, MAX_LAYERS, MAX_PERIODS = 1 << 16, 64, 1024
 ASK_AGAIN = "ask whoever gave you the bundle for it again"
-
-
-@dataclass(frozen=True)
-class PriorShift:
-    """Corrects probabilities for a default rate other than the training rows' (Elkan 2001, theorem 2).
-
-    >>> PriorShift(from_rate=0.5, to_rate=0.2).apply(np.array([0.5]))
-    array([0.2])
-    """
-
-    from_rate: float
-    to_rate: float
-
-    def __post_init__(self) -> None:
-        if not (0 < self.from_rate < 1 and 0 < self.to_rate < 1):
-            found = f"rates {self.from_rate} and {self.to_rate}"
-            raise ModelError("calibration", found=found, expected="two rates between 0 and 1")
-
-    def apply(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The probabilities, their odds multiplied by the ratio of the two rates' odds."""
-        default = p * (self.to_rate / self.from_rate)
-        survival = (1 - p) * ((1 - self.to_rate) / (1 - self.from_rate))
-        return default / (default + survival)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +32,8 @@ class Bundle:
     """A model with all that is needed to score a raw table, and where it comes from.
 
     inputs: names of the model's inputs after the transforms, in order; time: periods in a window; weights: plain torch
-    names to float32 tensors; schema: the table's columns, transforms and label, lineage left out. epsilon and delta
+    names to float32 tensors; schema: the table's columns, transforms and label, lineage left out. calibration: the
+    steps that a raw probability goes through, in order; scale: the master scale its grades are of. epsilon and delta
     are None for a model without differential privacy; ledger names where the spend is recorded; roster lists the
     institutions that trained it. sha256 is the digest of the manifest, set by `write` and `read`.
     """
@@ -67,7 +47,8 @@ class Bundle:
     config_sha256: str
     git_sha: str
     roster: tuple[str, ...]
-    calibration: PriorShift | None = None
+    calibration: tuple[Step, ...] = ()
+    scale: str | None = None
     epsilon: float | None = None
     delta: float | None = None
     ledger: str | None = None
@@ -77,6 +58,8 @@ class Bundle:
         if (self.epsilon is None) != (self.delta is None):
             found = f"epsilon {self.epsilon}, delta {self.delta}"
             raise ModelError("privacy of the model", found=found, expected="both, or neither")
+        if self.scale not in (None, *SCALES):
+            raise ModelError("scale of the model", found="another scale", expected=" or ".join(SCALES))
 
     @property
     def version(self) -> str:
@@ -102,8 +85,8 @@ class Bundle:
             "features": list(self.inputs),
             "transforms": replace(self.schema, lineage={}).as_dict(),
             "schema_sha256": self.schema.sha256,
-            "calibration": asdict(self.calibration) if self.calibration else None,
-            "scale": None,
+            "calibration": as_card(self.calibration),
+            "scale": self.scale,
             "epsilon": self.epsilon,
             "delta": self.delta,
             "ledger": self.ledger,
@@ -133,9 +116,9 @@ def from_card(content: bytes, *, weights: Mapping[str, Tensor], sha256: str, whe
 
 
 def _parse(card: dict[str, Any], *, weights: Mapping[str, Tensor], sha256: str, where: str) -> Bundle:
-    if card["schema"] != CARD_VERSION:
+    if type(card["schema"]) is not int or not 1 <= card["schema"] <= CARD_VERSION:
         found, hint = f"schema {card['schema']!r}", "a newer fedcredit wrote it; install that version"
-        raise ModelError(where, found=found, expected=f"schema {CARD_VERSION}", hint=hint)
+        raise ModelError(where, found=found, expected=f"schema 1 to {CARD_VERSION}", hint=hint)
     inputs = tuple(_text(name) for name in card["features"])
     architecture = dict(card["architecture"])
     features, time = architecture.pop("features"), architecture.pop("time")
@@ -165,12 +148,20 @@ def _parse(card: dict[str, Any], *, weights: Mapping[str, Tensor], sha256: str, 
         config_sha256=_text(card["config_sha256"]),
         git_sha=_text(card["git_sha"]),
         roster=tuple(_text(name) for name in card["roster"]),
-        calibration=PriorShift(**card["calibration"]) if card["calibration"] else None,
+        calibration=_calibration(card),
+        scale=None if card["scale"] is None else _text(card["scale"]),
         epsilon=_number(card["epsilon"]),
         delta=_number(card["delta"]),
         ledger=None if card["ledger"] is None else _text(card["ledger"]),
         sha256=sha256,
     )
+
+
+def _calibration(card: Mapping[str, Any]) -> tuple[Step, ...]:
+    told = card["calibration"]
+    if card["schema"] == 1:
+        told = [{"kind": PriorShift.kind, **told}] if told else []
+    return read_steps(told)
 
 
 def _schema(document: Mapping[str, Any]) -> Schema:

@@ -20,6 +20,7 @@ from fedcredit.errors import ModelError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle, PriorShift
+from fedcredit.models.calibrated import Beta, Isotonic, Temperature, calibrate
 from fedcredit.models.factors import Factor
 from fedcredit.models.nine_factor import NineFactor
 from tests.conftest import small_files
@@ -85,7 +86,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["logistic", "mlp", "lstm", "nine_factor"])
 def test_bundle_comes_back_equal_in_weights_and_words(tmp_path: Path, kind: str) -> None:
-    written = bundles.write(tmp_path / "model", made(kind, calibration=PriorShift(0.5, 0.1), ledger="run"))
+    written = bundles.write(tmp_path / "model", made(kind, calibration=(PriorShift(0.5, 0.1),), ledger="run"))
     back = bundles.read(tmp_path / "model")
     assert back.card() == written.card()
     assert back.version == written.version
@@ -211,7 +212,11 @@ def test_pickle_is_never_loaded(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
+        ({"schema": True}, "schema True"),
+        ({"scale": "house"}, "another scale"),
+        ({"calibration": {"from_rate": 0.1, "to_rate": 0.5}}, "another form"),
+        ({"calibration": [{"kind": "cubic"}]}, "a step of another kind"),
         ({"architecture": {"kind": "tree", "features": 4, "time": 3, "layers": 1}}, "'tree'"),
         ({"architecture": {"kind": "lstm", "hidden": 10**9, "layers": 1, "features": 4, "time": 3}}, "another size"),
         ({"architecture": {"kind": "lstm", "hidden": 4, "layers": 999, "features": 4, "time": 3}}, "layers 999"),
@@ -228,7 +233,8 @@ def test_pickle_is_never_loaded(folder: Path) -> None:
         ({"delta": None}, "epsilon 3.0, delta None"),
         ({"roster": [1]}, "another form"),
         ({"schema_sha256": "0" * 64}, "transforms that differ"),
-        ({"calibration": {"from_rate": 0, "to_rate": 0.5}}, "rates 0 and 0.5"),
+        ({"schema": 1, "calibration": {"from_rate": 0, "to_rate": 0.5}}, r"rates 0\.0 and 0\.5"),
+        ({"calibration": [{"kind": "prior_shift", "from_rate": 0, "to_rate": 0.5}]}, r"rates 0\.0 and 0\.5"),
         ({"transforms": {}}, "no key 'columns'"),
     ],
 )
@@ -273,9 +279,25 @@ def test_score_is_the_sigmoid_of_the_logit_and_coverage_the_share_of_known_cells
     assert scores["coverage"].tolist() == pytest.approx([5 / 6, 2 / 6])
 
 
+def test_card_of_the_first_schema_is_still_read(folder: Path) -> None:
+    change_card(folder, schema=1, calibration=None)
+    assert bundles.read(folder).calibration == ()
+    change_card(folder, schema=1, calibration={"from_rate": 0.5, "to_rate": 0.25})
+    assert bundles.read(folder).calibration == (PriorShift(0.5, 0.25),)
+
+
+def test_steps_and_scale_come_back_from_the_card(tmp_path: Path) -> None:
+    steps = (Temperature(1.5, -0.25), Beta(0.5, 1.0, 0.1), Isotonic((-2.0, 2.0), (-3.0, 1.0)), PriorShift(0.1, 0.02))
+    bundles.write(tmp_path / "model", made(calibration=steps, scale="master19"))
+    back = bundles.read(tmp_path / "model")
+    assert (back.calibration, back.scale) == (steps, "master19")
+    scores = bundles.score(back, panel())["pd"].to_numpy()
+    assert scores == pytest.approx(calibrate(bundles.score(made(), panel())["pd"], steps))
+
+
 def test_calibration_moves_every_score() -> None:
     plain = bundles.score(made(), panel())["pd"].to_numpy()
-    moved = bundles.score(made(calibration=PriorShift(0.5, 0.1)), panel())["pd"].to_numpy()
+    moved = bundles.score(made(calibration=(PriorShift(0.5, 0.1),)), panel())["pd"].to_numpy()
     assert moved / (1 - moved) == pytest.approx(plain / (1 - plain) / 9)
 
 
