@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.validation_cli import validate_model
+
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
@@ -139,3 +141,6 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.command("validate")(validate_model)

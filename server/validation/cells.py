@@ -28,9 +28,7 @@ def cells(group: ArrayLike, company: ArrayLike, *, smallest: int = SMALLEST) -> 
     """
     name, who = np.asarray(group, dtype=object).astype(str), np.asarray(company, dtype=object)
     sizes = {one: companies(who[name == one]) for one in sorted(set(name.tolist()))}
-    return {
-        label: np.isin(name, members) for label, members in _joined(sizes, smallest=smallest).items()
-    }
+    return {label: np.isin(name, members) for label, members in _joined(sizes, smallest=smallest).items()}
 
 
 def _joined(sizes: Mapping[str, int], *, smallest: int) -> dict[str, list[str]]:

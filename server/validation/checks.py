@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.errors import FedCreditError, RunError
+from fedcredit.evaluation.calibration import Prevalence
 from fedcredit.evaluation.panel import read_panel
 from fedcredit.evaluation.rows import panel_rows
-from fedcredit.evaluation.calibration import Prevalence
 from fedcredit.registry import Registry
 from fedcredit.settings import config_sha256
 from server.validation.files import HINT, sha256

@@ -76,7 +76,7 @@ def dots(names: Sequence[str], found: Sequence[Figure], *, label: str, at: float
                 drawing.axes.plot([one.low, one.high], [place, place], color=MODEL, linewidth=1.5)
             drawing.axes.scatter([one.value], [place], color=MODEL, s=26)
         drawing.axes.set_yticks(range(len(told)), [drawing.say(name) for name, _ in told])
-        drawing.axes.invert_yaxis()
+        drawing.axes.set_ylim(len(told) - 0.4, -0.6)
         drawing.axes.grid(axis="x", color=PALE, linewidth=0.5)
         drawing.axes.set_xlabel(label)
         return drawing.svg(title=label)

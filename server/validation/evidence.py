@@ -52,9 +52,7 @@ class Figure:
         return {"point": self.value, "low": self.low, "high": self.high}
 
 
-def figure(
-    value: float | None, low: float | None = None, high: float | None = None, *, about: str
-) -> Figure:
+def figure(value: float | None, low: float | None = None, high: float | None = None, *, about: str) -> Figure:
     """A figure without NaN or infinity: an interval with one end is none."""
     told = [None if one is None or not math.isfinite(one) else float(one) for one in (value, low, high)]
     both = told[0] is not None and told[1] is not None and told[2] is not None

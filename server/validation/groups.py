@@ -87,4 +87,6 @@ def _named(values: NDArray[np.object_]) -> NDArray[np.object_]:
     number = np.asarray(values, dtype=np.float64)
     cuts = np.nanquantile(number, [0.25, 0.5, 0.75])
     quarter = np.searchsorted(cuts, number, side="right")
-    return np.array([QUANTILES[q] if is_key(v) else None for q, v in zip(quarter, number.tolist(), strict=True)], dtype=object)
+    return np.array(
+        [QUANTILES[q] if is_key(v) else None for q, v in zip(quarter, number.tolist(), strict=True)], dtype=object
+    )

@@ -71,4 +71,4 @@ def law_section(titles: Mapping[str, str]) -> Section:
 
 def _grid(text: Text, titles: Mapping[str, str]) -> Grid:
     rows = [[one.asks, "; ".join(titles[key] for key in one.sections), one.met, one.uncovered] for one in text.rows]
-    return grid(text.title, ["Asks, in short", "Sections", "Met by", "Not covered"], rows, numbers_from=4)
+    return grid(text.title, ["Asks, in short", "Sections", "Met by", "Not covered"], rows)

@@ -8,12 +8,14 @@ from typing import Any
 
 from fedcredit.data.datasets import catalogue
 from fedcredit.evaluation.figures import share
+from fedcredit.models.calibrated import told
 from server.validation.cells import SMALLEST, cells, companies
 from server.validation.content import Grid, Section, facts, grid
 from server.validation.source import Scores, Source
 
 SYNTHETIC = ("economy", "hub")
 OWN = "table"
+NO_CALIBRATION = "none: what the network says is what is given out"
 LEVELS = {
     1: "no harm if disclosed",
     2: "little harm, to a company or person",
@@ -71,19 +73,14 @@ def purpose(source: Source) -> Section:
                     "Predicts": f"{bundle.schema.label.column}: {bundle.schema.label.definition}",
                     "Performance window": bundle.schema.label.performance_window,
                     "Cure, censoring": f"{bundle.schema.label.cure}; {bundle.schema.label.censoring}",
-                    "Calibration in the bundle": steps_in_words(bundle.calibration),
+                    "Calibration in the bundle": "; ".join(map(told, bundle.calibration)) or NO_CALIBRATION,
+                    "Scale": bundle.scale or "none named; grades in this file are the master scale's",
                 },
             ),
         ),
         recompute=(f"fedcredit model show {source.subject} --runs RUNS",),
         uncovered=("The owner of the model, its tier in your inventory, and the process around the score.",),
     )
-
-
-def steps_in_words(calibration: object) -> str:
-    """The bundle's calibration, step by step."""
-    steps = calibration if isinstance(calibration, tuple) else (calibration,) if calibration else ()
-    return "; ".join(str(step) for step in steps) or "none: what the network says is what is given out"
 
 
 def lineage(source: Source) -> Section:
@@ -106,7 +103,7 @@ def lineage(source: Source) -> Section:
                 ["level", "inputs", "harm if disclosed"],
                 [[level, levels[level], LEVELS[level]] for level in sorted(levels)],
             ),
-            grid("Columns", ["column", "kind", "unit", "level", "may be empty"], columns, numbers_from=5),
+            grid("Columns", ["column", "kind", "unit", "level", "may be empty"], columns),
             facts("Digests", _digests(source)),
         ),
         recompute=("sha256sum RUN/predictions.parquet", "fedcredit data dictionary"),
@@ -173,8 +170,8 @@ def _institutions(scores: Scores) -> Grid:
 def _origin(name: str) -> str:
     if name in SYNTHETIC:
         return (
-            "THE ROWS ARE SYNTHETIC. They were drawn by a generator with known causes of default. The figures show that "
-            "the method works; they are no promise for any portfolio."
+            "THE ROWS ARE SYNTHETIC. They were drawn by a generator with known causes of default. The figures show "
+            "that the method works; they are no promise for any portfolio."
         )
     if name == OWN:
         return "The rows are an institution's own table; this file holds counts and figures of it, and no company."
@@ -195,7 +192,9 @@ def _data(source: Source) -> Mapping[str, object]:
         told |= {"Licence": one.licence, "Unit": one.unit, "Splits": one.splits, "Upstream commit": one.commit}
         told |= {f"Not used, it leaks: {column}": why for column, why in one.traps.items()}
     if name == "economy":
-        told["Generator"] = f"seed {source.settings.data.economy.seed}, {source.settings.data.economy.companies} companies"
+        told["Generator"] = (
+            f"seed {source.settings.data.economy.seed}, {source.settings.data.economy.companies} companies"
+        )
     return told
 
 

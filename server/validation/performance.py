@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import beta
 
-from fedcredit.evaluation.approval import Queue, bad_rate_at, loss_at, queue
+from fedcredit.evaluation.approval import bad_rate_at, loss_at, queue
 from fedcredit.evaluation.figures import figure as as_text
 from fedcredit.evaluation.figures import money, share
 from fedcredit.evaluation.metrics import roc
+from fedcredit.evaluation.proportions import jeffreys
 from server.validation.cells import SMALLEST
 from server.validation.content import Grid, Section, grid, told
 from server.validation.drawings import Line, approval, dots, reliability
 from server.validation.drawings import roc as draw_roc
 from server.validation.evidence import Figure, figure
+from server.validation.figures import unit_queue
 from server.validation.groups import Group
 from server.validation.source import Scores, Source
 
@@ -107,7 +108,12 @@ def lending(source: Source, figures: Mapping[str, Figure], *, others: Mapping[st
         head += [f"{name}: bad rate", f"{name}: loss, {unit} / 1,000 applicants"]
     at = figures["bad_rate_at_approval"]
     dotted = [
-        Line(name, list(_RATES), [float(bad_rate_at(_unit_queue(one), rate)[0]) for rate in _RATES], *style)
+        Line(
+            name,
+            list(_RATES),
+            [float(bad_rate_at(unit_queue(one, np.ones((len(one), 1))), rate)[0]) for rate in _RATES],
+            *style,
+        )
         for (name, one), style in zip({"this model": scores, **others}.items(), STYLES, strict=False)
     ]
     return Section(
@@ -115,7 +121,11 @@ def lending(source: Source, figures: Mapping[str, Figure], *, others: Mapping[st
         title="Bad rate at fixed approval",
         says=(
             f"AUC {told(figures['auc'])}. {at.about}: {told(at)}. Loss given default {share(terms.lgd)}"
-            + (f", average loan {money(terms.average_loan)} {terms.currency}." if terms.average_loan else ", every loan counts as 1."),
+            + (
+                f", average loan {money(terms.average_loan)} {terms.currency}."
+                if terms.average_loan
+                else ", every loan counts as 1."
+            ),
             "An approved share is a share of the companies in the table. Where these were accepted by an earlier "
             "policy, it is a share of those.",
         ),
@@ -129,10 +139,6 @@ def lending(source: Source, figures: Mapping[str, Figure], *, others: Mapping[st
 _RATES = tuple(float(rate) for rate in np.linspace(0.3, 1.0, 36))
 
 
-def _unit_queue(scores: Scores) -> Queue:
-    return queue(scores.y, scores.p, exposure=np.ones(len(scores)), weights=np.ones((len(scores), 1)))
-
-
 def calibration(source: Source, figures: Mapping[str, Figure], found: Sequence[Group]) -> Section:
     """Whether the PDs mean what they say, on all judged rows and by group."""
     scores = source.scores(source.headline)
@@ -141,9 +147,7 @@ def calibration(source: Source, figures: Mapping[str, Figure], found: Sequence[G
     names = ("ece", "brier_skill", "observed_expected", "slope")
     rows = [[NAMES[name], told(figures[name]), figures[name].about] for name in names]
     predicted, observed, sizes = _reliability(scores)
-    bins = [
-        [as_text(mean), told(one), size] for mean, one, size in zip(predicted, observed, sizes, strict=True)
-    ]
+    bins = [[as_text(mean), told(one), size] for mean, one, size in zip(predicted, observed, sizes, strict=True)]
     drawings = {"Reliability of the PDs as given out": reliability(predicted, observed)}
     for kind in dict.fromkeys(one.by for one in found):
         mine = [one for one in found if one.by == kind]
@@ -171,9 +175,13 @@ def _verdict(figures: Mapping[str, Figure]) -> str:
     if one.value is None or one.low is None or one.high is None:
         return "The level of the PDs cannot be judged on so few rows."
     if one.low > 1:
-        return f"The PDs are too low: {as_text(one.value)} times the expected defaults came, and the interval excludes 1."
+        return (
+            f"The PDs are too low: {as_text(one.value)} times the expected defaults came, and the interval excludes 1."
+        )
     if one.high < 1:
-        return f"The PDs are too high: {as_text(one.value)} times the expected defaults came, and the interval excludes 1."
+        return (
+            f"The PDs are too high: {as_text(one.value)} times the expected defaults came, and the interval excludes 1."
+        )
     return f"The level of the PDs fits: observed over expected is {told(one)}, which includes 1."
 
 
@@ -183,9 +191,7 @@ def _reliability(scores: Scores) -> tuple[list[float], list[Figure], list[int]]:
     parts = np.array_split(order, max(1, min(10, len(scores) // SMALLEST)))
     predicted, observed, sizes = [], [], []
     for part in parts:
-        bads, n = float(scores.y[part].sum()), len(part)
-        low, high = beta.ppf([0.025, 0.975], bads + 0.5, n - bads + 0.5)
         predicted.append(float(scores.p[part].mean()))
-        observed.append(figure(bads / n, float(low), float(high), about="Jeffreys interval"))
-        sizes.append(n)
+        observed.append(figure(*jeffreys(float(scores.y[part].sum()), len(part)), about="Jeffreys' interval"))
+        sizes.append(len(part))
     return predicted, observed, sizes

@@ -30,7 +30,10 @@ def privacy_figures(source: Source) -> dict[str, Figure]:
     target = None if target != target else float(target)
     epsilon = unknown(NO_NOISE)
     if bundle.epsilon is not None:
-        epsilon = figure(bundle.epsilon, about=f"spent by this model's training, delta {bundle.delta:g}, {noise} noise; unit: {UNITS[unit]}")
+        epsilon = figure(
+            bundle.epsilon,
+            about=f"spent by this model's training, delta {bundle.delta:g}, {noise} noise; unit: {UNITS[unit]}",
+        )
     history = source.facts.get("history", [])
     aside = sum(len(one.get("quarantined", {})) for one in history)
     return {
@@ -97,7 +100,7 @@ def privacy(source: Source, figures: Mapping[str, Figure]) -> Section:
         grids=(facts("Spend", spent), facts("Audit", _audit(audit, figures))),
         recompute=(COMMAND, "fedcredit node ledger"),
         uncovered=(
-            "What the figures in this file tell themselves: on public and synthetic rows they are exact and not charged.",
+            "What this file tells itself: on public and synthetic rows its figures are exact and not charged.",
             "Attacks other than those of the audit; epsilon bounds them all, an audit only shows some.",
             *(() if audit else ("The audit: it was not run on this model's training.",)),
         ),

@@ -16,6 +16,7 @@ from fedcredit.errors import RunError
 from fedcredit.evaluation.metrics import Floats
 from fedcredit.evaluation.panel import COLUMNS, Panel, read_panel
 from fedcredit.models.bundle import Bundle
+from fedcredit.models.calibrated import calibrate
 from fedcredit.settings import StudySettings
 from server.validation.files import HINT, content, document, settings, sha256
 from server.validation.runs import Subject, find, run_of, unit_of
@@ -76,8 +77,9 @@ class Source:
 def scores_of(panel: Panel, bundle: Bundle) -> Scores:
     """The only model of a panel, after the bundle's calibration."""
     raw = panel.models[0].p[0]
-    p = bundle.calibration.apply(raw) if bundle.calibration else raw
-    return Scores(panel.split, panel.y, raw, p, panel.company, panel.institution, panel.about)
+    return Scores(
+        panel.split, panel.y, raw, calibrate(raw, bundle.calibration), panel.company, panel.institution, panel.about
+    )
 
 
 def read_source(model: str, *, runs: Path) -> Source:

@@ -1,0 +1,48 @@
+"""`fedcredit model validate`: a registered version becomes its validation file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="models:/NAME@ALIAS, models:/NAME/VERSION, NAME (newest) or a folder.")
+]
+
+
+def validate_model(
+    version: Version,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="CHAMPION", help="The champion, named as VERSION is.")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of runs, with the registry.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option("--out", help="Write here instead of into the model's desk.")] = None,
+    by_institution: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-institution/--no-by-institution",
+            help="Figures by institution; by default only where rows are public or synthetic.",
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Bootstrap draws.")] = 2000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
+) -> None:
+    """Write the validation file of a model: evidence (JSON), a page (HTML) and Markdown, from the run behind it."""
+    from fedcredit.evaluation.figures import interval
+    from server.validation.validate import Asked, save, validate
+
+    asked = Asked(against=against, by_institution=by_institution, draws=draws)
+    made = validate(version, runs=runs, asked=asked)
+    paths = save(made, runs=runs, out=out)
+    if as_json:
+        files = {kind: str(path) for kind, path in paths.items()}
+        typer.echo(json.dumps({"evidence": made.evidence.as_dict(), "files": files}, ensure_ascii=False, indent=1))
+        return
+    width = max(map(len, made.evidence.figures))
+    for name, figure in made.evidence.figures.items():
+        typer.echo(f"{name.ljust(width)}  {interval(figure.interval)}", err=True)
+    for path in paths.values():
+        typer.echo(str(path))
