@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from fedcredit.evaluation.grid import GRID, ScoreGrid
+from fedcredit.evaluation.grid import GRID, ScoreGrid, equal_mass
 from fedcredit.evaluation.intervals import LEVEL, Interval
 from fedcredit.evaluation.logistic import line
 from fedcredit.evaluation.metrics import ECE_BINS, Floats, Reliability
@@ -77,8 +77,7 @@ def reliability_of_counts(counts: ArrayLike, *, grid: ScoreGrid = GRID, bins: in
     good, bad = grid.check(counts)
     total = good + bad
     used = total > 0
-    middle = np.cumsum(total) - total / 2
-    which = np.minimum(np.floor(middle / max(total.sum(), 1.0) * bins).astype(np.intp), bins - 1)[used]
+    which = equal_mass(total, bins=bins)[used]
     predicted, observed, rows = (_summed(which, side[used], bins) for side in (total * grid.pd, bad, total))
     full = rows > 0
     return Reliability(predicted[full] / rows[full], observed[full] / rows[full], rows[full])

@@ -128,3 +128,14 @@ def pooled(parts: Iterable[Counts]) -> Counts:
     if len({part.shape for part in every}) > 1:
         raise TableError("score counts", found="counts on different grids", expected="one grid for all institutions")
     return np.sum(every, axis=0, dtype=np.int64)
+
+
+def equal_mass(total: ArrayLike, *, bins: int) -> NDArray[np.intp]:
+    """Which of `bins` wider bins of about equal mass each bin belongs to; a bin is never split.
+
+    >>> equal_mass([1, 1, 2, 0], bins=2).tolist()
+    [0, 0, 1, 1]
+    """
+    count = np.asarray(total, dtype=np.float64)
+    middle = np.cumsum(count) - count / 2
+    return np.minimum(np.floor(middle / max(count.sum(), 1e-300) * bins), bins - 1).astype(np.intp)
