@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.recognition_cli import mapping
 from server.validation_cli import validate_model
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fedcredit.registry import Version
 
 model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
+model.add_typer(mapping, name="mapping")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
