@@ -27,6 +27,13 @@ def validate_model(
             help="Figures by institution; by default only where rows are public or synthetic.",
         ),
     ] = None,
+    applicants: Annotated[
+        Path | None,
+        typer.Option("--applicants", metavar="SCORES", help="PDs of all applicants: corrects for accept-only labels."),
+    ] = None,
+    refused_odds: Annotated[
+        float, typer.Option("--refused-odds", help="Bounds: the refused's odds of default, up to this many times.")
+    ] = 2.0,
     draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Bootstrap draws.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
@@ -34,7 +41,7 @@ def validate_model(
     from fedcredit.evaluation.figures import interval
     from server.validation.validate import Asked, save, validate
 
-    asked = Asked(against=against, by_institution=by_institution, draws=draws)
+    asked = Asked(against, by_institution, draws, applicants, refused_odds)
     made = validate(version, runs=runs, asked=asked)
     paths = save(made, runs=runs, out=out)
     if as_json:

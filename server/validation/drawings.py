@@ -67,7 +67,7 @@ def reliability(predicted: Sequence[float], observed: Sequence[Figure]) -> str:
 def dots(names: Sequence[str], found: Sequence[Figure], *, label: str, at: float) -> str:
     """One figure with its interval a line, and a rule where it would stand if nothing were wrong."""
     told = [(name, one) for name, one in zip(names, found, strict=True) if one.value is not None]
-    if not told:
+    if len(told) < 2:
         return ""
     with Drawing(f"validation_{label}", width=6.6, height=1.0 + 0.3 * len(told)) as drawing:
         drawing.axes.axvline(at, color=INK, linewidth=1, linestyle=":")
@@ -89,8 +89,11 @@ def pairs(names: Sequence[str], first: Sequence[float], second: Sequence[float],
     place = np.arange(len(names))
     with Drawing(f"validation_{words[-1]}", width=max(5.2, 1.2 + 0.42 * len(names)), height=4.0) as drawing:
         for shift, values, color, name in ((-0.2, first, MODEL, words[0]), (0.2, second, OBSERVED, words[1])):
-            drawing.axes.bar(place + shift, [100 * one for one in values], width=0.38, color=color, label=name)
-        drawing.axes.set_xticks(place, [drawing.say(name) for name in names], rotation=45, ha="right", fontsize=9)
+            drawing.axes.bar(
+                place + shift, [100 * one for one in values], width=0.38, color=color, label=drawing.say(name)
+            )
+        turned = 0 if max(map(len, names)) < 6 else 90
+        drawing.axes.set_xticks(place, names, rotation=turned, fontsize=9)  # our own words: grades, numbers of bins
         drawing.axes.set_ylabel(words[2])
         drawing.axes.grid(axis="y", color=PALE, linewidth=0.5)
         drawing.axes.legend(fontsize=9)

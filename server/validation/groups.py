@@ -37,16 +37,21 @@ class Group:
 
 def groups(scores: Scores, *, by_institution: bool, institutions_are: str = "institution") -> Iterator[Group]:
     """Figures of every group that the rows have a column for; cells of fewer than 10 companies are put together."""
-    kinds: dict[str, NDArray[np.object_]] = {institutions_are: scores.institution} if by_institution else {}
-    for column, word in KINDS.items():
-        if column in scores.about:
-            kinds[word] = _named(scores.about[column].to_numpy())
-    for by, names in kinds.items():
-        held = np.array([is_key(name) for name in names], dtype=bool)
+    for by, names in kinds_of(scores, by_institution=by_institution, institutions_are=institutions_are).items():
+        held = np.array([name is not None for name in names], dtype=bool)
         part = take(scores, held)
         found = cells(names[held], part.company) if held.any() else {}
         for name, inside in list(found.items())[:MOST]:
             yield _group(take(part, inside), by=by, name=name)
+
+
+def kinds_of(scores: Scores, *, by_institution: bool, institutions_are: str) -> dict[str, NDArray[np.object_]]:
+    """The name of each row's group (None: it has none), by kind of group."""
+    kinds: dict[str, NDArray[np.object_]] = {institutions_are: scores.institution} if by_institution else {}
+    for column, word in KINDS.items():
+        if column in scores.about:
+            kinds[word] = _named(scores.about[column].to_numpy())
+    return kinds
 
 
 def take(scores: Scores, inside: NDArray[np.bool_]) -> Scores:

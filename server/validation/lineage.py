@@ -25,7 +25,7 @@ LEVELS = {
 }
 ACCEPTED_ONLY = (
     "LABELS ARE OF ACCEPTED COMPANIES ONLY. Nobody knows how the refused would have paid. Every figure in this file is "
-    "about companies that an earlier policy let in; `--acceptance` adds an evaluation that is corrected for it, under "
+    "about companies that an earlier policy let in; --applicants adds an evaluation that is corrected for it, under "
     "assumptions that it states."
 )
 NOT_SAID = (

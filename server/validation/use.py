@@ -28,7 +28,7 @@ def reasons(source: Source) -> Section:
         says=(kind, "Reasons of one company are given beside its grade, by indicator, and not in this file."),
         recompute=(f"fedcredit model explain {source.subject} TABLE --runs RUNS",),
         uncovered=(
-            "Which factors weigh most over all companies: `fedcredit model explain` says it for a table.",
+            "Which factors weigh most over all companies: fedcredit model explain says it for a table.",
             "Causes: a reason says what the model looked at, not what makes a company default.",
         ),
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fedcredit.errors import RunError
+from fedcredit.evaluation.fairness import Fairness
+from server.validation.acceptance import acceptance_section, read_applicants
 from server.validation.against import NO_CHAMPION, champion_scores, champion_section, delta_auc
 from server.validation.checks import checks
-from server.validation.content import Section
 from server.validation.desk import evidence_folder, write
 from server.validation.evidence import Evidence, Figure, unknown
+from server.validation.fairness import fairness_figure, fairness_section, gaps
 from server.validation.figures import calibration, separation
 from server.validation.grades import grades, jeffreys_figure
 from server.validation.groups import groups
@@ -23,6 +26,7 @@ from server.validation.performance import calibration as calibration_section
 from server.validation.performance import lending, performance
 from server.validation.privacy import privacy, privacy_figures
 from server.validation.source import Scores, Source, read_source
+from server.validation.stability import psi_figure, stability
 from server.validation.use import approvals, checked, gains, limits, reasons
 
 # The sections in their order, by the keys that law.yaml names.
@@ -33,6 +37,7 @@ SECTIONS = (
     "privacy",
     "performance",
     "lending",
+    "acceptance",
     "calibration",
     "grades",
     "stability",
@@ -53,6 +58,8 @@ class Asked:
     against: str | None = None
     by_institution: bool | None = None
     draws: int = 2000
+    applicants: Path | None = None
+    refused_odds: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,15 @@ def validate(model: str, *, runs: Path, asked: Asked | None = None) -> Validatio
     theirs = None
     if champion is not None:
         theirs = champion_scores(scores, champion.scores(source.headline), whose=str(champion.subject))
-    figures = _figures(source, scores, theirs, draws=asked.draws)
+    by_institution = asked.by_institution
+    if by_institution is None:
+        by_institution = source.settings.data.name != OWN
+    shown: dict[str, Any] = {"by_institution": by_institution, "institutions_are": _institutions_are(source)}
+    unfair = gaps(scores, approval_rate=source.settings.gain.approval_rate, **shown)
+    figures = _figures(source, scores, theirs, unfair, draws=asked.draws)
+    corrected = None
+    if asked.applicants is not None:
+        corrected = read_applicants(asked.applicants, scores, factor=asked.refused_odds)
     evidence = Evidence(
         model={
             "name": source.subject.name,
@@ -96,10 +111,7 @@ def validate(model: str, *, runs: Path, asked: Asked | None = None) -> Validatio
         else {"bundle_sha256": champion.bundle.sha256, "version": champion.subject.version},
         figures=figures,
     )
-    by_institution = asked.by_institution
-    if by_institution is None:
-        by_institution = source.settings.data.name != OWN
-    parts = list(groups(scores, by_institution=by_institution, institutions_are=_institutions_are(source)))
+    parts = list(groups(scores, **shown))
     others = {"champion": theirs} if theirs is not None else {}
     sections = [
         purpose(source),
@@ -108,10 +120,11 @@ def validate(model: str, *, runs: Path, asked: Asked | None = None) -> Validatio
         privacy(source, figures),
         performance(source, figures, parts, others=others),
         lending(source, figures, others=others),
+        acceptance_section(source, corrected),
         calibration_section(source, figures, parts),
         grades(source),
-        Section("stability", "Stability"),
-        Section("fairness", "Fairness"),
+        stability(source, figures["psi"]),
+        fairness_section(source, unfair, figures["fairness_gap"], hides=not by_institution),
         reasons(source),
         limits(source),
         gains(source, by_institution=by_institution),
@@ -136,14 +149,16 @@ def save(made: Validation, *, runs: Path, out: Path | None = None) -> dict[str, 
     return {kind: write(folder / f"{name}.{kind}", text) for kind, text in texts.items()}
 
 
-def _figures(source: Source, scores: Scores, champion: Scores | None, *, draws: int) -> dict[str, Figure]:
+def _figures(
+    source: Source, scores: Scores, champion: Scores | None, unfair: list[Fairness], *, draws: int
+) -> dict[str, Figure]:
     return {
         **separation(scores, approval_rate=source.settings.gain.approval_rate, draws=draws),
         **calibration(scores),
         "delta_auc": unknown(NO_CHAMPION) if champion is None else delta_auc(scores, champion, draws=draws),
         "jeffreys_p": jeffreys_figure(scores),
-        "psi": unknown("not computed"),
-        "fairness_gap": unknown("not computed"),
+        "psi": psi_figure(source),
+        "fairness_gap": fairness_figure(unfair),
         **privacy_figures(source),
         "data_age_hours": unknown(
             "a run has no clock of its sources: the score book knows it (fedcredit model rescore)"

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from fedcredit.errors import FedCreditError, ModelError, RunError
+from fedcredit.errors import FedCreditError, ModelError, RunError, TableError
 from fedcredit.evaluation.metrics import auc
 from fedcredit.models import bundle as bundles
 from server.cli import model
 from server.validation.evidence import NAMES
-from tests.server.validation.conftest import COMPANY, MakeRun, Run, rewrite
+from server.validation.validate import SECTIONS
+from tests.server.validation.conftest import COMPANY, Finished, MakeRun, Run, rewrite
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}
 
@@ -49,9 +50,8 @@ def test_three_files_of_the_bundles_digest_are_in_the_models_desk(run: Run) -> N
     assert sorted(path.name for path in run.evidence.iterdir()) == sorted(Path(path).name for path in paths)
 
 
-def test_evidence_has_every_figure_and_no_nan(run: Run) -> None:
-    call(run.model, "--runs", run.runs)
-    (path,) = run.evidence.glob("*.json")
+def test_evidence_has_every_figure_and_no_nan(finished: Finished) -> None:
+    (path,) = finished.run.evidence.glob("*.json")
     found = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
     assert set(NAMES) <= set(found["figures"])
     assert found["schema"] == 1
@@ -68,17 +68,17 @@ def test_evidence_has_every_figure_and_no_nan(run: Run) -> None:
         assert one["about"]
 
 
-def test_figures_are_of_this_seed_alone(run: Run) -> None:
-    frame = pd.read_parquet(run.folder / "predictions.parquet").query("split == 'test'")
+def test_figures_are_of_this_seed_alone(finished: Finished) -> None:
+    frame = pd.read_parquet(finished.run.folder / "predictions.parquet").query("split == 'test'")
     by_seed = {seed: auc(part["y"], part["p"]) for seed, part in frame.groupby("seed")}
-    found = evidence(run)["figures"]["auc"]
+    found = finished.evidence["figures"]["auc"]
     assert found["value"] == pytest.approx(by_seed[0], abs=1e-12)
     assert abs(by_seed[0] - by_seed[1]) > 0.01
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_epsilon_its_budget_and_replies_set_aside_are_told(run: Run) -> None:
-    figures = evidence(run)["figures"]
+def test_epsilon_its_budget_and_replies_set_aside_are_told(finished: Finished) -> None:
+    figures = finished.evidence["figures"]
     assert figures["epsilon"]["value"] == 2.9
     assert figures["epsilon_budget"]["value"] == 3.0
     assert figures["quarantined"]["value"] == 1.0
@@ -105,19 +105,17 @@ def test_audit_of_another_seed_does_not_count(run: Run) -> None:
     assert evidence(run)["figures"]["membership_advantage"]["value"] is None
 
 
-def test_no_company_is_in_any_output(run: Run) -> None:
-    printed = call(run.model, "--runs", run.runs, "--json").output
-    assert COMPANY in pd.read_parquet(run.folder / "predictions.parquet")["company"].iloc[0]
-    for text in (printed, *(path.read_text(encoding="utf-8") for path in run.evidence.iterdir())):
+def test_no_company_is_in_any_output(finished: Finished) -> None:
+    assert COMPANY in pd.read_parquet(finished.run.folder / "predictions.parquet")["company"].iloc[0]
+    for text in (finished.printed, finished.page, finished.markdown, json.dumps(finished.evidence)):
         assert "SECRET" not in text
 
 
-def test_cell_of_a_few_companies_is_not_shown(run: Run) -> None:
-    call(run.model, "--runs", run.runs)
-    page = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
-    assert "sector-3" in page
-    assert "rare" not in page  # three companies on the test split; the smallest other sector stands with them
-    assert "others, together" in page
+def test_cell_of_a_few_companies_is_not_shown(finished: Finished) -> None:
+    for text in (finished.page, finished.markdown):
+        assert "sector-3" in text
+        assert "rare" not in text  # two companies on the test split; the smallest other sector stands with them
+        assert "others, together" in text
 
 
 def test_own_table_shows_no_institution_unless_asked(make_run: MakeRun) -> None:
@@ -237,10 +235,8 @@ class Wellformed(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_well_formed_and_fetches_nothing(run: Run) -> None:
-    call(run.model, "--runs", run.runs)
-    text = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
-    page = Wellformed()
+def test_page_is_well_formed_and_fetches_nothing(finished: Finished) -> None:
+    page, text = Wellformed(), finished.page
     page.feed(text)
     assert page.open == []
     in_page = [link for link in page.links if link.startswith("#") and link[1:] in page.ids]
@@ -249,9 +245,8 @@ def test_page_is_well_formed_and_fetches_nothing(run: Run) -> None:
     assert "http" not in text.replace("http://www.w3.org", "")
 
 
-def test_markdown_tables_have_the_same_cells_in_every_line(run: Run) -> None:
-    call(run.model, "--runs", run.runs)
-    text = next(run.evidence.glob("*.md")).read_text(encoding="utf-8")
+def test_markdown_tables_have_the_same_cells_in_every_line(finished: Finished) -> None:
+    text = finished.markdown
     assert text.startswith("---\ntitle:")
     widths = []
     for line in text.splitlines():
@@ -262,7 +257,29 @@ def test_markdown_tables_have_the_same_cells_in_every_line(run: Run) -> None:
             widths = []
 
 
-def test_same_run_gives_the_same_evidence(run: Run) -> None:
-    first, second = evidence(run), evidence(run)
-    assert first | {"made": ""} == second | {"made": ""}
-    assert not math.isnan(first["figures"]["auc"]["value"])
+def test_same_run_gives_the_same_evidence(finished: Finished) -> None:
+    assert evidence(finished.run) | {"made": ""} == finished.evidence | {"made": ""}
+
+
+def test_every_section_has_words_or_figures_and_says_what_it_does_not_cover(finished: Finished) -> None:
+    parts = finished.markdown.split("\n## ")[2:]
+    assert len(parts) == len(SECTIONS) + 1
+    for part in parts:
+        assert len(part.splitlines()) > 3
+        assert "**Not covered:**" in part or "Refused applicants" in part
+
+
+def test_applicants_scores_correct_accept_only_labels(run: Run, tmp_path: Path) -> None:
+    frame = pd.read_parquet(run.folder / "predictions.parquet").query("split == 'test' and seed == 0")
+    refused_too = np.concatenate([frame["p"], np.linspace(0.1, 0.6, 400)])
+    pd.DataFrame({"company": "x", "pd": refused_too}).to_csv(tmp_path / "scores.csv", index=False)
+    call(run.model, "--runs", run.runs, "--applicants", tmp_path / "scores.csv")
+    page = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
+    assert "600 of 1,000 applicants have an outcome" in page
+    assert "Assumptions: " in page
+
+
+@pytest.mark.parametrize("content", ["company,score\na,1\n", "pd\n7\n", "", "pd\n0.5\n"])
+def test_applicants_that_are_no_scores_of_this_model_are_refused(run: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "scores.csv").write_text(content)
+    assert isinstance(refused(run.model, "--runs", run.runs, "--applicants", tmp_path / "scores.csv"), TableError)
