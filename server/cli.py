@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.explain_cli import explain
+from server.gates_cli import gates
+from server.promotion_cli import promotion
 from server.recognition_cli import mapping
 from server.validation_cli import validate_model
+from server.scoring.rescore_cli import rescore_model, show_freshness
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
@@ -146,3 +150,8 @@ def _print_json(result: object) -> None:
 
 
 model.command("validate")(validate_model)
+model.add_typer(promotion)
+model.add_typer(gates)
+model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)

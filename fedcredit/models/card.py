@@ -16,6 +16,7 @@ from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.calibrated import PriorShift, Step
 from fedcredit.models.factors import Factor
+from fedcredit.models.files import ASK_AGAIN
 from fedcredit.models.steps import as_card
 from fedcredit.models.steps import from_card as read_steps
 from fedcredit.strict import build as build_strictly
@@ -24,7 +25,6 @@ CARD_VERSION = 2  # 1 had one prior shift or none as its calibration, and no sca
 SCALES = ("master19",)  # what a card may name; fedcredit.credit.scale holds the grades
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
 MAX_WIDTH, MAX_LAYERS, MAX_PERIODS = 1 << 16, 64, 1024
-ASK_AGAIN = "ask whoever gave you the bundle for it again"
 
 
 @dataclass(frozen=True, eq=False)
