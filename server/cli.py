@@ -12,8 +12,8 @@ from server.explain_cli import explain
 from server.gates_cli import gates
 from server.promotion_cli import promotion
 from server.recognition_cli import mapping
-from server.validation_cli import validate_model
 from server.scoring.rescore_cli import rescore_model, show_freshness
+from server.validation_cli import validate_model
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle

@@ -16,8 +16,14 @@ Version = Annotated[
 def validate_model(
     version: Version,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="CHAMPION", help="The champion, named as VERSION is.")
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="CHAMPION",
+            help="The champion, named as VERSION is; else the one in force on the desk.",
+        ),
     ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Compare with no champion, though there is one.")] = False,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of runs, with the registry.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of into the model's desk.")] = None,
     by_institution: Annotated[
@@ -41,12 +47,13 @@ def validate_model(
     from fedcredit.evaluation.figures import interval
     from server.validation.validate import Asked, save, validate
 
-    asked = Asked(against, by_institution, draws, applicants, refused_odds)
+    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds)
     made = validate(version, runs=runs, asked=asked)
     paths = save(made, runs=runs, out=out)
     if as_json:
         files = {kind: str(path) for kind, path in paths.items()}
-        typer.echo(json.dumps({"evidence": made.evidence.as_dict(), "files": files}, ensure_ascii=False, indent=1))
+        evidence = json.loads(paths["json"].read_text(encoding="utf-8"))
+        typer.echo(json.dumps({"evidence": evidence, "files": files}, ensure_ascii=False, indent=1))
         return
     width = max(map(len, made.evidence.figures))
     for name, figure in made.evidence.figures.items():

@@ -5,32 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fedcredit.errors import RunError
+from server.promotion.evidence import FIGURES
 
 SCHEMA = 1
-# What the gates may ask for. A figure that is not known is there with a value of null, and `about` says why.
-NAMES = (
-    "auc",
-    "delta_auc",
-    "gini",
-    "ks",
-    "ece",
-    "brier_skill",
-    "observed_expected",
-    "slope",
-    "jeffreys_p",
-    "psi",
-    "fairness_gap",
-    "epsilon",
-    "epsilon_budget",
-    "membership_advantage",
-    "data_age_hours",
-    "quarantined",
-    "bad_rate_at_approval",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +47,10 @@ def unknown(why: str) -> Figure:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a model on its judged data; `against` is the champion that `delta_auc` is about."""
+    """What is known of a model on its judged data; `against` is the champion that `delta_auc` is about.
+
+    It holds every figure that a gate may ask for; one that is not known has no value, and `about` says why.
+    """
 
     model: Mapping[str, Any]
     made: str
@@ -75,13 +59,23 @@ class Evidence:
     figures: Mapping[str, Figure]
 
     def __post_init__(self) -> None:
-        if missing := [name for name in NAMES if name not in self.figures]:
+        if missing := [name for name in FIGURES if name not in self.figures]:
             raise RunError("evidence", found=f"no figure {', '.join(missing)}", expected="every figure, or null")
 
     def as_dict(self) -> dict[str, Any]:
         """The content of evidence.json."""
         figures = {name: asdict(one) for name, one in self.figures.items()}
         return {"schema": SCHEMA, **asdict(self), "figures": figures}
+
+    def as_made_before(self, before: bytes) -> Evidence:
+        """This evidence with the moment of an earlier one that says the same, so that its approvals still stand."""
+        try:
+            earlier = json.loads(before)
+            made = str(earlier["made"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return self
+        same = replace(self, made=made)
+        return same if same.text().encode() == before else self
 
     def text(self) -> str:
         """evidence.json as it is written: equal evidence gives equal bytes."""

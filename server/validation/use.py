@@ -85,7 +85,7 @@ def approvals(source: Source, told: Sequence[Sequence[str]], history: Sequence[S
     """Who signed, over which evidence, and what happened to the model since."""
     grids = []
     if told:
-        grids.append(grid("Approvals", ["action", "persons", "evidence sha256", "expires"], told))
+        grids.append(grid("Approvals", ["action", "signed by", "signatures", "evidence sha256", "expires"], told))
     if history:
         grids.append(grid("History", ["number", "when", "what", "version"], history))
     says = () if told else ("Nobody has approved this version.",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.validation.law import NO_ADVICE, law_section, texts
-from server.validation.validate import SECTIONS
+from server.validation.sections import SECTIONS
 
 
 def test_every_text_that_was_asked_for_is_there() -> None:

@@ -18,8 +18,8 @@ from fedcredit.errors import FedCreditError, ModelError, RunError, TableError
 from fedcredit.evaluation.metrics import auc
 from fedcredit.models import bundle as bundles
 from server.cli import model
-from server.validation.evidence import NAMES
-from server.validation.validate import SECTIONS
+from server.promotion.evidence import FIGURES, read_evidence
+from server.validation.sections import SECTIONS
 from tests.server.validation.conftest import COMPANY, Finished, MakeRun, Run, rewrite
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}
@@ -53,7 +53,7 @@ def test_three_files_of_the_bundles_digest_are_in_the_models_desk(run: Run) -> N
 def test_evidence_has_every_figure_and_no_nan(finished: Finished) -> None:
     (path,) = finished.run.evidence.glob("*.json")
     found = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
-    assert set(NAMES) <= set(found["figures"])
+    assert set(FIGURES) == set(found["figures"])
     assert found["schema"] == 1
     assert found["model"] == {
         "name": "fedcredit-quick",
@@ -259,6 +259,13 @@ def test_markdown_tables_have_the_same_cells_in_every_line(finished: Finished) -
 
 def test_same_run_gives_the_same_evidence(finished: Finished) -> None:
     assert evidence(finished.run) | {"made": ""} == finished.evidence | {"made": ""}
+
+
+def test_gates_read_the_evidence(finished: Finished) -> None:
+    (path,) = finished.run.evidence.glob("*.json")
+    found = read_evidence(path)
+    assert found.figures["auc"].value == finished.evidence["figures"]["auc"]["value"]
+    assert found.model.bundle_sha256 == path.stem
 
 
 def test_every_section_has_words_or_figures_and_says_what_it_does_not_cover(finished: Finished) -> None:

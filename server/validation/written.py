@@ -1,27 +1,23 @@
-"""Where a model's evidence is kept: RUNS/models/NAME/evidence, closed to others, each file written whole."""
+"""Text becomes a file in a folder that is closed to others, whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from pathlib import Path
 
 from fedcredit.errors import RunError
 
 
-def evidence_folder(runs: Path, *, name: str) -> Path:
-    """The folder of one registered name, made if it is not there.
+def evidence_folder(folder: Path) -> Path:
+    """The folder, made with those above it if it is not there.
 
     Raises:
-        RunError: the name is no file name, or the folder cannot be made.
+        RunError: it cannot be made.
     """
-    if not re.fullmatch(r"[\w.-]+", name) or name in (".", ".."):
-        raise RunError("model's name", found=repr(name[:40]), expected="letters, digits, '_', '-' and '.'")
-    folder = runs / "models" / name / "evidence"
     try:
-        for path in (folder.parent, folder):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as fault:
         found = os.strerror(fault.errno or 0)
         raise RunError(str(folder), found=found, expected="a folder that can be written") from fault
@@ -29,7 +25,11 @@ def evidence_folder(runs: Path, *, name: str) -> Path:
 
 
 def write(path: Path, text: str) -> Path:
-    """The file with its whole new content, or as it was before."""
+    """The file with its whole new content, or as it was before.
+
+    Raises:
+        RunError: the disk refuses.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with draft.open("w", encoding="utf-8") as file:
