@@ -290,3 +290,19 @@ def test_applicants_scores_correct_accept_only_labels(run: Run, tmp_path: Path) 
 def test_applicants_that_are_no_scores_of_this_model_are_refused(run: Run, tmp_path: Path, content: str) -> None:
     (tmp_path / "scores.csv").write_text(content)
     assert isinstance(refused(run.model, "--runs", run.runs, "--applicants", tmp_path / "scores.csv"), TableError)
+
+
+def test_table_tells_what_weighs_most_and_no_company_of_it(run: Run, tmp_path: Path) -> None:
+    rows = "".join(f"{COMPANY}{i},2024-01,{i % 7}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"id,month,debt\n{rows}")
+    result = call(run.model, "--runs", run.runs, "--table", tmp_path / "t.csv")
+    assert result.exit_code == 0, result.exception
+    page = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
+    assert "Influence by column, mean over 40 companies" in page
+    assert "SECRET" not in page
+
+
+def test_table_of_a_few_companies_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,month,debt\na,2024-01,1\nb,2024-01,2\n")
+    fault = refused(run.model, "--runs", run.runs, "--table", tmp_path / "t.csv")
+    assert (fault.found, fault.expected) == ("2 companies", "20 or more")
