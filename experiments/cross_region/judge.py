@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from fedcredit.credit.recognition import OwnScale, Recognition, recognise
 from fedcredit.credit.scale import MASTER
 from fedcredit.data.windows import Windows
+from fedcredit.evaluation.backtest import jeffreys_test_two_sided
 from fedcredit.evaluation.metrics import ece
 
 LEAST_CELL = 10  # companies of a region in a grade, below which a cell is not shown
@@ -90,8 +90,7 @@ def _cells(y: NDArray[np.float32], grade: NDArray[np.int64], pd: NDArray[np.floa
         at = grade == one
         n, d = int(at.sum()), int(y[at].sum())
         if n >= LEAST_CELL:
-            below = float(beta(d + 0.5, n - d + 0.5).cdf(pd[at].mean()))
-            found.append(2 * min(below, 1 - below))
+            found.append(jeffreys_test_two_sided(d, n, float(pd[at].mean())))
     return found
 
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri
-from scipy.stats import beta
 
 from fedcredit.credit.scale import MASTER, MasterScale
 from fedcredit.errors import ConfigError
+from fedcredit.evaluation.proportions import jeffreys
 
 Method = Literal["defaults", "rank"]
 Floats = NDArray[np.float64]
@@ -141,8 +141,8 @@ def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: Mas
 def _row(own: str, master: str, pd: float, companies: int, bad: int | None) -> Row:
     if bad is None or not companies:
         return Row(own, master, pd, None, None, companies, bad)
-    low, high = beta(bad + 0.5, companies - bad + 0.5).ppf([0.025, 0.975]).tolist()
-    return Row(own, master, pd, low, high, companies, bad)
+    seen = jeffreys(bad, companies)
+    return Row(own, master, pd, seen.low, seen.high, companies, bad)
 
 
 def _places(companies: ArrayLike) -> Floats:
