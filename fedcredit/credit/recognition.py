@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri
 
+from fedcredit.credit.fitting import logistic
 from fedcredit.credit.scale import MASTER, MasterScale
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.proportions import jeffreys
@@ -23,7 +24,6 @@ Floats = NDArray[np.float64]
 
 MAX_GRADES = 1000
 LEAST_DEFAULTS = 20  # under these the two numbers of the curve say little: then ranks are taken
-STEPS, CLOSE = 100, 1e-10
 
 
 @dataclass(frozen=True)
@@ -155,25 +155,11 @@ def _places(companies: ArrayLike) -> Floats:
 def _curve(own: OwnScale) -> Floats:
     n, d = np.array(own.companies, dtype=np.float64), np.array(own.bad, dtype=np.float64)
     score = ndtri(_places(n))
-    design = np.stack([np.ones_like(score), score])
-    rate = d.sum() / n.sum()
-    if not 0 < rate < 1:
-        raise ConfigError(f"scale of {own.region}", found="every company in default", expected="some that are not")
-    found = np.array([np.log(rate / (1 - rate)), 0.0])
-    for _ in range(STEPS):
-        p = expit(found @ design)
-        step = np.linalg.solve((design * (n * p * (1 - p))) @ design.T, design @ (d - n * p))
-        found = found + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < CLOSE:
-            break
-    else:
-        raise ConfigError(
-            f"scale of {own.region}", found="a curve that does not settle", expected="defaults in several grades"
-        )
-    if found[1] <= 0:
+    slope, level = logistic(score[:, None], good=n - d, bad=d)
+    if slope <= 0:
         hint = "is the order of the grades from the safest on?"
         raise ConfigError(f"scale of {own.region}", found="worse grades that default less", expected="more", hint=hint)
-    return np.asarray(expit(found @ design))
+    return np.asarray(expit(level + slope * score))
 
 
 def _by_rank(own: OwnScale, reference: Recognition) -> Floats:
