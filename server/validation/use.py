@@ -101,7 +101,7 @@ def approvals(source: Source, told: Sequence[Sequence[str]], history: Sequence[S
         title="Approvals",
         says=(
             *says,
-            "An approval signs the digest of the evidence and of the gates. A file made again is other evidence, and "
+            "An approval signs the digest of the evidence and of the gates. Other figures are other evidence, and "
             "an approval of the earlier one no longer stands for it.",
         ),
         grids=tuple(grids),
