@@ -43,7 +43,8 @@ test: $(STAMP)  ## the quick tests, on two cores
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)  ## everything: slow suites and notebooks
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 	$(BIN)/pytest --nbmake notebooks -W default
 
 format: $(STAMP)  ## write the format

@@ -21,15 +21,27 @@ from clients.audit_entry import AuditBroken, Event, account_digest
 from clients.audit_log import AuditLog, opened_log
 from clients.institution import Institution, facts_of
 from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
+from clients.question import config_of, question_of
 from fedcredit.data.governance.masking import mask_text
 from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
 from fedcredit.federation.masked import EVALUATES
-from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
+from fedcredit.federation.messages import (
+    CONFIG,
+    COUNTING,
+    MASKED,
+    SECAGG,
+    SURVIVORS,
+    TRAIN,
+    UNMASK,
+    PrivacyTerms,
+    Task,
+)
+from fedcredit.privacy.ledger import Account
 from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
 
 log = logging.getLogger(__name__)
 # These may charge a company's budget, so the question is on disk before; else one line has question and answer.
-MAY_CHARGE = (TRAIN, MASKED)
+MAY_CHARGE = (TRAIN, MASKED, *COUNTING)
 SUMS: Mapping[str, type[SurvivorSignature] | type[Release]] = {SURVIVORS: SurvivorSignature, UNMASK: Release}
 MAX_WORD = 120  # of a name that the platform chose
 MAX_ARRAYS = 64  # whose names an entry lists; of more it has the number
@@ -48,20 +60,27 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
     """
     said = _decision(message, here, task)
     if message.metadata.message_type in MAY_CHARGE:
-        _check_lifetime(here, task)
+        _check_lifetime(here, task, _account(message, here, task))
         _append(context, "asked", {**_question(message, here, task), **said})
 
 
-def _check_lifetime(here: Institution, task: Task) -> None:
+def _account(message: Message, here: Institution, task: Task) -> Account | None:
+    """Whose account the message is charged to; None where it spends nothing that is counted."""
+    if message.metadata.message_type in COUNTING:
+        return here.counts_account(task) if task.metrics == "noised" else None
+    return here.account_of(task, delta=task.privacy.delta) if task.privacy is not None else None
+
+
+def _check_lifetime(here: Institution, task: Task, account: Account | None) -> None:
     """Return if the run's plan is within the lifetime that the policy has now; it may have had a larger one then.
 
     Raises:
         BudgetSpent: the officer has lowered it since.
     """
     most = here.policy.epsilon.lifetime if here.policy is not None else None
-    if most is None or task.privacy is None:
+    if most is None or account is None:
         return
-    plans = here.ledger_of(task).planned(here.account_of(task, delta=task.privacy.delta))
+    plans = here.ledger_of(task).planned(account)
     after = max((plan.epsilon_after for plan in plans), default=0.0)
     if after > most:
         hint = "fedcredit node ledger close RUN gives back what is not charged yet"
@@ -108,6 +127,7 @@ def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
         metrics=task.metrics,
         is_masked=bool(here.group_of(task)),
         at=at,
+        counts=task.counts,
     )
 
 
@@ -153,7 +173,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
         "array_count": len(arrays),
         "bytes": size,
         **({"evaluates": True} if _only_evaluates(message) else {}),
-        "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
+        "charge": _charge(message, here, task) if kind in MAY_CHARGE else None,
     }
     _append(context, "left", facts)
     return reply
@@ -182,8 +202,11 @@ def _sum(kind: str, reply: Message) -> dict[str, Any]:
 
 def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     facts = {"type": message.metadata.message_type, **_named(message)}
-    if task.privacy is not None:
-        facts["account"] = account_digest(here.account_of(task, delta=task.privacy.delta).run)
+    account = _account(message, here, task)
+    if account is not None:
+        facts["account"] = account_digest(account.run)
+    if message.metadata.message_type in COUNTING and (asked := question_of(config_of(message))) is not None:
+        facts["counts"] = {"split": asked.split, "column": asked.column, "shape": list(asked.shape)}
     return facts
 
 
@@ -210,20 +233,28 @@ def _only_evaluates(message: Message) -> bool:
 
 def _charge(message: Message, here: Institution, task: Task) -> dict[str, Any] | None:
     """The newest charge of the round, by the number and hash of its entries in the ledger; none if nothing trained."""
-    config, terms = message.content[CONFIG], terms_here(here, task)
+    config, account = message.content[CONFIG], _account(message, here, task)
     number = config.get("server-round", 0)
-    if terms is None or _only_evaluates(message) or not isinstance(number, int):
+    if account is None or _only_evaluates(message) or not isinstance(number, int):
         return None
-    entries = here.ledger_of(task).charged(here.account_of(task, delta=terms.delta), number=number)
+    entries = here.ledger_of(task).charged(account, number=number)
     if not entries:
         return None
     return {
         "entries": [[entry.seq, entry.hash] for entry in entries],
         "noise": entries[0].spends.noise_scale,
-        "epsilon_of_run": terms.epsilon,
-        "delta": terms.delta,
+        **_planned_epsilon(message, here, task),
+        "delta": account.delta,
         "lifetime_after": max(entry.epsilon_after for entry in entries),
     }
+
+
+def _planned_epsilon(message: Message, here: Institution, task: Task) -> dict[str, float | None]:
+    """What all rounds of the run spend, or all evaluations of the study: two figures that are kept apart."""
+    if message.metadata.message_type in COUNTING:
+        return {"epsilon_metrics": task.counts.epsilon if task.counts is not None else None}
+    terms = terms_here(here, task)
+    return {"epsilon_of_run": terms.epsilon if terms is not None else None}
 
 
 def _append(context: Context, event: Event, facts: Mapping[str, Any]) -> None:

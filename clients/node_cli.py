@@ -188,6 +188,7 @@ def _lines(one: Statement) -> list[str]:
         lines.append(f"  across institutions: {across}")
     lines += [
         f"  {study.study:32} {study.runs:4} runs {study.charges:6} charges   epsilon {study.epsilon:.3f}"
+        + (f", of evaluations {study.epsilon_metrics:.3f}" if study.epsilon_metrics else "")
         for study in one.studies
     ]
     if one.next_run:

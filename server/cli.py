@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.explain_cli import explain
+from server.gates_cli import gates
+from server.promotion_cli import promotion
+from server.recognition_cli import mapping
+from server.scoring.rescore_cli import rescore_model, show_freshness
+
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
 
 model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
+model.add_typer(mapping, name="mapping")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -139,3 +146,10 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
 
 def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+model.add_typer(promotion)
+model.add_typer(gates)
+model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)

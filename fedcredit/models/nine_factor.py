@@ -67,14 +67,14 @@ class NineFactor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n,) of windows x (n, time, features)."""
-        logits: Tensor = self.head(self.body(self._steps(x)))
+        logits: Tensor = self.head(self.body(self.steps(x)))
         return logits
 
     def contributions(self, x: Tensor) -> Tensor:
         """What each factor adds to the logit, (n, factors): above 0 it speaks for default."""
-        return self.head.contributions(self.body(self._steps(x)))
+        return self.head.contributions(self.body(self.steps(x)))
 
-    def _steps(self, x: Tensor) -> Tensor:
+    def steps(self, x: Tensor) -> Tensor:
         """The directed inputs as a first level with the steps after it, better being up; then the free inputs."""
         level = carried(x.index_select(2, self.inputs) * self.signs, known=self._known(x))
         steps = level.clone()
@@ -132,14 +132,26 @@ class Encoders(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Quality (n, factors) of steps (n, time, directed + free)."""
-        directed, free = self.owners
+        return self.quality(self.memories(steps))
+
+    def memories(self, steps: Tensor) -> Tensor:
+        """What is left of each input's steps, (n, directed + free, memories); it is linear in the steps."""
+        directed = len(self.owners[0])
         back = torch.arange(steps.shape[1] - 1, -1, -1, dtype=steps.dtype, device=steps.device)
         left = torch.sigmoid(self.fading)[:, :, None] ** back
         memories = torch.einsum("ntj,jbt->njb", steps, left)
+        if directed == memories.shape[1]:
+            return memories
+        mean = memories[:, directed:] / left[directed:].sum(dim=2)
+        return torch.cat([memories[:, :directed], mean], dim=1)
+
+    def quality(self, memories: Tensor) -> Tensor:
+        """Quality (n, factors) of the memories."""
+        directed, free = self.owners
         units = self._by_factor(memories[:, : len(directed)], positive(self.rising), owners=directed) + self.bias
         if not free:
             return (bent(units) * positive(self.out)).sum(dim=2)
-        mean = memories[:, len(directed) :] / left[len(directed) :].sum(dim=2)
+        mean = memories[:, len(directed) :]
         state = torch.tanh(self._by_factor(mean, self.free, owners=free) + self.state_bias)
         units = units + torch.einsum("nks,ksh->nkh", state, self.shift)
         return (bent(units) * positive(self.out) + state * self.state_out).sum(dim=2)

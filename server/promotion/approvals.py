@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fedcredit.errors import ConfigError, PolicyRefused
 from fedcredit.strict import build
-from fedcredit.trust.envelope import SealBroken, add_signature, open_sealed, peek, seal, signers_of
+from fedcredit.trust.envelope import SealBroken, add_signature, canonical, open_sealed, peek, seal, signers_of
 from fedcredit.trust.files import write_whole
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.words import moment_of, moment_text
@@ -43,6 +44,11 @@ class Approval:
     over: str | None
     expires: str
     schema: int = SCHEMA
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what was signed, by which the history knows an approval that was used."""
+        return hashlib.sha256(canonical(asdict(self))).hexdigest()
 
     @property
     def last_moment(self) -> datetime:
@@ -92,9 +98,12 @@ def approve(desk: Desk, sha256: str, *, by: Identity, now: datetime, days: int =
         path = approval_path(desk, sha256)
         there, found = read_sealed(path), None
         if there is not None:
-            found = _same(there, wanted, now=now)
+            found = _same(there, wanted, now=now, used=desk.state().used)
         data = add_signature(there, kind=KIND, by=by) if there is not None and found else None
         if data is None:
+            while wanted.sha256 in desk.state().used:  # the same, approved and used within this second
+                later = wanted.last_moment + timedelta(seconds=1)
+                wanted = replace(wanted, expires=moment_text(later))
             data = seal(asdict(wanted), kind=KIND, by=[by])
         write_whole(path, data)
         return _signed(data, found or wanted, gates, was_renewed=there is not None and found is None)
@@ -130,7 +139,8 @@ def approved(desk: Desk, sha256: str, *, gates: Gates, now: datetime) -> Signed:
     try:
         approval = _approval(peek(data, kind=KIND))
         signed = _signed(data, approval, gates)
-        _check(approval, wanted_approval(desk, sha256, gates=gates, now=now, expires=now), now=now)
+        wanted = wanted_approval(desk, sha256, gates=gates, now=now, expires=now)
+        _check(approval, wanted, now=now, used=desk.state().used)
         if signed.needed:
             raise ApprovalRefused(
                 "approval",
@@ -146,7 +156,7 @@ def approved(desk: Desk, sha256: str, *, gates: Gates, now: datetime) -> Signed:
     return signed
 
 
-def _check(found: Approval, wanted: Approval, *, now: datetime) -> None:
+def _check(found: Approval, wanted: Approval, *, now: datetime, used: Collection[str]) -> None:
     meant = {
         "model": "for another model",
         "bundle_sha256": "for another bundle",
@@ -160,17 +170,20 @@ def _check(found: Approval, wanted: Approval, *, now: datetime) -> None:
             raise ApprovalRefused(
                 "approval", found=f"one {words}, {_short(mine)}", expected=f"{field} {_short(now_so)}", hint=AGAIN
             )
+    if found.sha256 in used:
+        found_words = "one that has made a champion already"
+        raise ApprovalRefused("approval", found=found_words, expected="one for this promotion", hint=AGAIN)
     if now >= found.last_moment:
         raise ApprovalRefused(
             "approval", found=f"one that expired on {found.expires}", expected="one that holds now", hint=AGAIN
         )
 
 
-def _same(data: bytes, wanted: Approval, *, now: datetime) -> Approval | None:
+def _same(data: bytes, wanted: Approval, *, now: datetime, used: Collection[str]) -> Approval | None:
     """The approval in the file, if it is for what is wanted and holds still; else it is to be made anew."""
     try:
         found = _approval(peek(data, kind=KIND))
-        _check(found, wanted, now=now)
+        _check(found, wanted, now=now, used=used)
     except (SealBroken, ConfigError, ApprovalRefused):
         return None
     return found if found.version == wanted.version else None

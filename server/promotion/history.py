@@ -77,7 +77,8 @@ class Promoted:
 class State:
     """What the history says now: champions (the last is the one in force, those before it the way back), and more.
 
-    gates_sha256 is that of the gates in force; intent the number of a promotion that was begun and not finished.
+    gates_sha256 is that of the gates in force; intent the number of a promotion that was begun and not finished;
+    used the digests of approvals that have made a champion, so that none does it twice.
     """
 
     champions: tuple[Promoted, ...] = ()
@@ -85,6 +86,7 @@ class State:
     shadow: Promoted | None = None
     gates_sha256: str | None = None
     intent: int | None = None
+    used: frozenset[str] = frozenset()
     seq: int = 0
 
     @property
@@ -110,6 +112,7 @@ class State:
                 now,
                 champions=(*now.champions, one),
                 intent=None,
+                used=now.used | {str(facts["approval_sha256"])},
                 challenger=_unless(now.challenger, one),  # who is champion is challenger and shadow no more
                 shadow=_unless(now.shadow, one),
             )

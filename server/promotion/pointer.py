@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from fedcredit.errors import FedCreditError
 from fedcredit.trust.files import write_whole
 from server.promotion.history import Promoted, State
 
 NAME = "champion.json"
+
+
+class PointerLags(FedCreditError):
+    """What was decided is in the history, but champion.json could not be written, so a service does not see it yet."""
+
+    code = "pointer"
 
 
 def write_pointer(folder: Path, state: State) -> bool:
@@ -17,14 +25,19 @@ def write_pointer(folder: Path, state: State) -> bool:
 
     The history is the truth, and has its line before the pointer moves: after a crash in between, the next command or
     start of the service moves it.
+
+    Raises:
+        PointerLags: the disk refuses; what the history says stands.
     """
     path, data = folder / NAME, json.dumps(_body(state), ensure_ascii=False, indent=1, sort_keys=True).encode() + b"\n"
     try:
-        if path.read_bytes() == data:
+        if path.exists() and path.read_bytes() == data:
             return False
-    except FileNotFoundError:
-        pass
-    write_whole(path, data)
+        write_whole(path, data)
+    except OSError as fault:
+        found = os.strerror(fault.errno or 0).lower()
+        hint = "it is done and on record; free some space, and the next command or start of the service mends the file"
+        raise PointerLags(NAME, found=found, expected="a file that can be written", hint=hint) from None
     return True
 
 

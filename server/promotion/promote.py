@@ -61,6 +61,7 @@ def promote(desk: Desk, sha256: str, *, now: datetime) -> Promoted:
             "version": approval.version,
             "over": state.champion.bundle_sha256 if state.champion else None,
             "approvers": list(trial.signed.by),
+            "approval_sha256": approval.sha256,
             "evidence_sha256": approval.evidence_sha256,
             "gates_sha256": approval.gates_sha256,
         }

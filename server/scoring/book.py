@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from fedcredit.errors import FedCreditError
-from server.scoring.scored import FRESH_HOURS, Freshness, Scored, instant, moment_of
+from server.scoring.scored import FRESH_HOURS, Freshness, Scored, instant
+from server.scoring.weigh import weigh
 
 BATCH = 10_000  # rows a transaction: what a kill can cost, and about a tenth of a second
 WAIT_SECONDS = 30.0  # for another process that is writing
@@ -123,19 +124,12 @@ class ScoreBook:
         names = ["company", "period", "model_version", "scored_at", "input_known_at", "is_live"]
         found = pd.DataFrame(self._read(f"SELECT {', '.join(names)} FROM newest ORDER BY company"), columns=names)
         for name in ("scored_at", "input_known_at"):
-            found[name] = pd.to_datetime(found[name], utc=True).dt.tz_localize(None)
+            found[name] = pd.to_datetime(found[name], utc=True, format="ISO8601").dt.tz_localize(None)
         return found.astype({"is_live": bool})
 
     def freshness(self, now: datetime, hours: float = FRESH_HOURS) -> Freshness:
         """How many living companies have a score younger than that; a company that was never scored is stale."""
-        since = instant(now - timedelta(hours=hours))
-        sql = (
-            "SELECT count(*), count(*) FILTER (WHERE scored_at > ?1), count(*) FILTER (WHERE scored_at IS NULL),"
-            " min(scored_at), count(*) FILTER (WHERE input_known_at > ?1) FROM newest WHERE is_live"
-        )
-        live, fresh, unscored, oldest, on_news = self._read(sql, since)[0]
-        age = (moment_of(instant(now)) - moment_of(oldest)).total_seconds() / 3600 if oldest else None
-        return Freshness(live=live, fresh=fresh, unscored=unscored, oldest_hours=age, on_news=on_news, hours=hours)
+        return weigh(self._read, now=now, hours=hours)
 
     def close(self) -> None:
         """Close the file."""
@@ -200,7 +194,7 @@ def _rows(frame: pd.DataFrame, *, scored_at: datetime) -> list[tuple[object, ...
 
 def _instants(moments: pd.Series) -> list[str | None]:
     found = pd.to_datetime(moments, utc=True)
-    return [None if pd.isna(one) else one for one in found.dt.strftime("%Y-%m-%dT%H:%M:%SZ").tolist()]
+    return [None if pd.isna(one) else one for one in found.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ").tolist()]
 
 
 def _words(reasons: object) -> str | None:

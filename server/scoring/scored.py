@@ -84,19 +84,19 @@ class Freshness:
 
 
 def instant(moment: datetime) -> str:
-    """A moment in UTC to the second, as the book writes it; without a zone it is UTC.
+    """A moment in UTC, as the book writes it: of one length, so that texts sort as times. Without a zone it is UTC.
 
     >>> instant(datetime(2025, 1, 2, 3, 4, 5))
-    '2025-01-02T03:04:05Z'
+    '2025-01-02T03:04:05.000000Z'
     """
     plain = moment.astimezone(UTC) if moment.tzinfo else moment
-    return f"{plain:%Y-%m-%dT%H:%M:%S}Z"
+    return f"{plain:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def moment_of(text: str) -> datetime:
     """The moment that `instant` wrote.
 
-    >>> moment_of("2025-01-02T03:04:05Z").hour
+    >>> moment_of("2025-01-02T03:04:05.000000Z").hour
     3
     """
     return datetime.fromisoformat(text)

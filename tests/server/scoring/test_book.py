@@ -32,7 +32,7 @@ def test_the_newest_score_and_the_path_come_back_as_they_were_put(tmp_path: Path
         book.put(scores("a", "b", grade="B", reasons=[[{"name": "debt"}]] * 2, input_known_at=NOON), scored_at=NOON)
         found = book.latest("a")
         expected = '[{"name": "debt"}]'
-        moment = "2026-03-10T12:00:00Z"
+        moment = "2026-03-10T12:00:00.000000Z"
         assert found == Scored("a", "2026-03", 0.1, "B", 1.0, "m-1", moment, moment, expected)
         assert [(one.period, one.grade) for one in book.path("a")] == [("2026-02", "CCC"), ("2026-03", "B")]
         assert book.latest("nobody") is None
@@ -46,7 +46,7 @@ def test_the_same_score_again_makes_it_younger_and_an_earlier_one_never_older(tm
             book.put(scores("a", period=f"2026-0{hours % 3 + 1}"), scored_at=NOON + timedelta(hours=hours))
         found = book.latest("a")
         assert found is not None
-        assert found.scored_at == "2026-03-10T22:00:00Z"
+        assert found.scored_at == "2026-03-10T22:00:00.000000Z"
 
 
 def test_a_shadows_scores_are_kept_but_nobodys_newest(tmp_path: Path) -> None:
