@@ -99,12 +99,12 @@ def _exchanged(platform: Platform, port: int, request: bytes, asked: Path, *, to
     load.start()
     time.sleep(2)
     took = {}
-    for name, change in (
-        ("promote_s", lambda: promote(platform.desk, second, now=datetime.now(UTC))),
-        ("rollback_s", lambda: rollback(platform.desk, reason="measurement")),
-    ):
+    for name in ("promote_s", "rollback_s"):
         before, began = _version(port, request), time.monotonic()
-        change()
+        if name == "promote_s":
+            promote(platform.desk, second, now=datetime.now(UTC))
+        else:
+            rollback(platform.desk, reason="measurement")
         _until(lambda: _version(port, request) not in (None, before))  # noqa: B023 - called before the next turn
         took[name] = round(time.monotonic() - began, 3)
         time.sleep(1)
