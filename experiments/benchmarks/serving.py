@@ -53,14 +53,14 @@ def _measured(folder: Path, seconds: float) -> dict[str, Any]:
         _say("gateway", through)
         changed = _exchanged(platform, port, request, asked, token=token)
         service.kill()
-        service.wait()
+        service.communicate()
         began = time.monotonic()
         service = platform.start(port)
         _until(lambda: _version(port, request) is not None)
         restart = time.monotonic() - began
     finally:
         service.terminate()
-        service.wait()
+        service.communicate()
     return {
         "http_p50_ms": hey.at(50),
         "http_p99_ms": hey.at(99),

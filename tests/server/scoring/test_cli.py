@@ -86,21 +86,20 @@ def test_a_killed_service_answers_again_within_15_seconds(tmp_path: Path) -> Non
     serving = Serving(tmp_path)
     words = [sys.executable, "-m", "fedcredit", "serve", "score", "--model", NAME, "--runs", str(tmp_path)]
 
-    def start() -> tuple[subprocess.Popen[str], int]:
+    def start() -> subprocess.Popen[str]:
         process = subprocess.Popen([*words, "--port", "0", "--json"], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        return process, int(json.loads(process.stdout.readline())["listening"].rpartition(":")[2])
+        serving.port = int(json.loads(process.stdout.readline())["listening"].rpartition(":")[2])
+        return process
 
-    process, serving.port = start()
-    first = serving.score()[1]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with start() as process:
+        first = serving.score()[1]
+        process.send_signal(signal.SIGKILL)
     began = time.monotonic()
-    process, serving.port = start()
-    try:
+    with start() as process:
         again = serving.score()[1]
-        assert time.monotonic() - began < 15
-        assert again == first
-    finally:
+        took = time.monotonic() - began
         process.terminate()
-        assert process.wait(20) == 0
+    assert process.returncode == 0
+    assert took < 15
+    assert again == first
