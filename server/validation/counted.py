@@ -48,8 +48,8 @@ def counted_section(model: str, found: Sequence[Evaluated]) -> Section:
     """What the institutions' held-out rows say of the model."""
     if not found:
         says = ("No counts of institutions were given: all figures of this file are of the rows in the run folder.",)
-        uncovered = ("Rows that never left the institutions.",)
-        return Section(KEY, TITLE, says=says, recompute=(ASK.format(model=model),), uncovered=uncovered)
+        uncovered = (f"Rows that never left the institutions: {ASK.format(model=model)}",)
+        return Section(KEY, TITLE, says=says, uncovered=uncovered)
     head = ["split", "segment", "rows", "AUC [95 %]", "observed / expected [95 %]", "slope [95 %]"]
     rows = [row for one in found for row in _rows(one)]
     return Section(
