@@ -13,6 +13,7 @@ from server.explain_cli import explain
 from server.gates_cli import gates
 from server.price_cli import grade, price_grade
 from server.promotion_cli import promotion
+from server.publishing.publish_cli import publish_model
 from server.recognition_cli import mapping
 from server.scoring.rescore_cli import rescore_model, show_freshness
 from server.validation_cli import validate_model
@@ -169,3 +170,4 @@ model.add_typer(gates)
 model.command("explain")(explain)
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
+model.command("publish")(publish_model)

@@ -30,13 +30,15 @@ LEAST_DEFAULTS = 20  # under these the two numbers of the curve say little: then
 class OwnScale:
     """What a region publishes: its grades from the safest on, and how many good and bad companies are in each.
 
-    bad is None where outcomes are not known (a young scale).
+    bad is None where outcomes are not known (a young scale). among: whose companies were counted, where these are not
+    its own: the same grade can be worth more where fewer companies fail.
     """
 
     region: str
     grades: tuple[str, ...]
     companies: tuple[int, ...]
     bad: tuple[int, ...] | None
+    among: str = ""
 
     def __post_init__(self) -> None:
         where = f"scale of {self.region[:40]!r}"
@@ -75,9 +77,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Recognition:
-    """A region's scale as seen on the master scale; `method` says whether defaults or ranks carried it."""
+    """A region's scale as seen on the master scale; `method` says whether defaults or ranks carried it.
+
+    among: the region whose companies it holds for.
+    """
 
     region: str
+    among: str
     scale: str
     method: Method
     rows: tuple[Row, ...]
@@ -101,7 +107,8 @@ class Recognition:
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         rows = [{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in self.rows]
-        return {"region": self.region, "scale": self.scale, "method": self.method, "rows": rows}
+        head = {"region": self.region, "among": self.among, "scale": self.scale, "method": self.method}
+        return head | {"rows": rows}
 
 
 def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: MasterScale = MASTER) -> Recognition:
@@ -120,6 +127,7 @@ def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: Mas
 
     Raises:
         ConfigError: too few defaults and no reference, or worse grades that default less than better ones.
+        ModelError: the curve has no finite answer.
     """
     if own.defaults >= LEAST_DEFAULTS and own.bad is not None:
         method: Method = "defaults"
@@ -135,7 +143,7 @@ def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: Mas
     names = scale.names(pds).tolist()
     bad = own.bad if own.bad is not None else (None,) * len(own.grades)
     rows = zip(own.grades, names, pds.tolist(), own.companies, bad, strict=True)
-    return Recognition(own.region, scale.name, method, tuple(_row(*row) for row in rows))
+    return Recognition(own.region, own.among or own.region, scale.name, method, tuple(_row(*row) for row in rows))
 
 
 def _row(own: str, master: str, pd: float, companies: int, bad: int | None) -> Row:
