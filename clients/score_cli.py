@@ -74,7 +74,7 @@ def score_here(
 
 
 def _reasons(bundle: Bundle, rows: Table, *, language: Literal["zh", "en"], level: int) -> list[str]:
-    """Reasons of each score as JSON, in the order of the scores; compared with the dictionary's typical values, else the medians."""
+    """Reasons of each score as JSON; compared with the dictionary's typical values, else with the medians."""
     from fedcredit.credit.sentences import as_dict
     from fedcredit.explain import can_compare, explain, medians
 
