@@ -16,6 +16,7 @@ from server.promotion_cli import promotion
 from server.publishing.publish_cli import publish_model
 from server.recognition_cli import mapping
 from server.scoring.rescore_cli import rescore_model, show_freshness
+from server.validation_cli import validate_model
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
@@ -154,6 +155,13 @@ def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
 
 
+model.command("validate")(validate_model)
+# Commands of their own files.
+from server import calibrate_cli, price_cli  # noqa: E402
+
+model.command("calibrate")(calibrate_cli.calibrate_model)
+model.command("grade")(price_cli.grade)
+model.command("price")(price_cli.price_grade)
 model.command("calibrate")(calibrate_model)
 model.command("grade")(grade)
 model.command("price")(price_grade)
