@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 from fedcredit import __version__
 from server.scoring import described, messages
 from server.scoring.door import Door, as_response, told
-from server.scoring.grades import Grades
+from server.scoring.gauges import Gauges
+from server.scoring.grades import LEVEL, Grades
 from server.scoring.messages import Batch, CompanyRows
 from server.scoring.refusal import ScoringRefused, of_status
 from server.scoring.repeats import Answer
@@ -35,6 +36,7 @@ FOLLOW_SECONDS = 1.0
 def create_app(service: Service, door: Door, *, book: Folder, name: str) -> FastAPI:
     """The ASGI application; its life starts and ends what the service runs beside the requests."""
     grades, workers = Grades(book), ThreadPoolExecutor(2, thread_name_prefix="scoring")
+    door.registry.register(Gauges(service, book))
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
@@ -51,20 +53,24 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
     app = FastAPI(title="fedcredit scores", version=__version__, lifespan=live, docs_url=None, redoc_url=None)
     in_thread = asyncio.get_running_loop  # bound late: the loop is the server's
 
-    async def one(_: Caller, body: bytes) -> Answer:
-        return told(service.one(messages.read(CompanyRows, body)))
+    async def one(caller: Caller, body: bytes) -> Answer:
+        asked = messages.read(CompanyRows, body)
+        score = service.one(asked)
+        if asked.reasons is not None:
+            await in_thread().run_in_executor(workers, service.explain, [(asked, score)], LEVEL[caller.role])
+        return told(score)
 
     async def many(caller: Caller, body: bytes) -> Answer:
         # A batch takes long enough to keep others waiting: it has a thread, single scores have the loop.
         batch = await in_thread().run_in_executor(workers, messages.read, Batch, body)
         door.take(caller, len(batch.companies) / COMPANIES_A_REQUEST)
-        return told(await in_thread().run_in_executor(workers, service.many, batch))
+        return told(await in_thread().run_in_executor(workers, service.many, batch, LEVEL[caller.role]))
 
     async def models(caller: Caller, _: bytes) -> Answer:
         return told({"model": name, **service.models(with_trials=caller.role != "institution")})
 
     async def metrics(_: Caller, __: bytes) -> Answer:
-        return Answer(200, generate_latest(door.registry))
+        return Answer(200, await in_thread().run_in_executor(workers, generate_latest, door.registry))
 
     asked, faults = described.ASKED, (400, 401, 403, 409, 413, 415, 422, 429, 500, 503)
     scores = {"scores": [described.SCORE, None], "refused": [{"at": 1, "fault": described.REFUSED}]}
@@ -103,7 +109,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         """The models in force, and the indicators that the champion asks for; all roles."""
         return await door.answer(request, "/models", ALL_ROLES, models)
 
-    @app.get("/metrics", responses=described.answers(None, "", 401, 403, 429, 500), response_class=Response)
+    @app.get("/metrics", responses=described.answers(None, "", 401, 403, 429, 500, media=described.TEXT))
     async def all_metrics(request: Request) -> Response:
         """Counts and times for Prometheus; roles ops and auditor."""
         answer = await door.answer(request, "/metrics", METRIC_ROLES, metrics)
