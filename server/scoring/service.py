@@ -63,8 +63,13 @@ class Service:
     def one(self, asked: CompanyRows) -> Score:
         """The score of one company. Raises ScoringRefused."""
         lineup = self.lineup()
-        read = self._read(asked, lineup)
-        return self._scored([read], lineup)[0]
+        try:
+            return self._scored([self._read(asked, lineup)], lineup)[0]
+        except ScoringRefused:
+            raise
+        except Exception:
+            self._saw(lineup.champion, 0.0, is_failed=True)
+            raise
 
     def many(self, batch: Batch, level: int) -> Scores:
         """The scores of a batch in its order, with reasons up to the level; who is refused is named by place."""
@@ -95,11 +100,6 @@ class Service:
             found = reasons_for(models[version], [asked.rows for asked, _ in group], level=level, language=language)
             for (_, score), reasons in zip(group, found, strict=True):
                 score.reasons = reasons
-
-    def failed(self, seconds: float) -> None:
-        """An answer that broke off counts against the champion."""
-        if lineup := self.champion.lineup:
-            self._saw(lineup.champion, seconds, is_failed=True)
 
     def _read(self, asked: CompanyRows, lineup: Lineup) -> _Read:
         arm, served = CHAMPION, lineup.champion
@@ -179,14 +179,14 @@ class Service:
 
     def _watched(self, model: Served, windows: Sequence[Window]) -> NDArray[np.float64]:
         """Scores, counted by the model's gate; NaN where it fails."""
-        began = time.perf_counter()
+        began = time.thread_time()  # of computing: a busy machine is no fault of the model
         if not windows:
             return np.empty(0)
         try:
             p = model.scores(np.stack([window.x for window in windows]))
         except (RuntimeError, ValueError):
             p = np.full(len(windows), math.nan)
-        each = (time.perf_counter() - began) / len(windows)
+        each = (time.thread_time() - began) / len(windows)
         self._saw(model, each, is_finite=bool(np.isfinite(p).all()))
         return p
 
