@@ -71,6 +71,19 @@ def auc_ends(point: float, *, error: float, smaller: int, level: float = LEVEL) 
     return float(expit(logit(point) - half)), float(expit(logit(point) + half))
 
 
+def placements_error(above: Floats, bad: Floats, below: Floats, good: Floats) -> float:
+    """Standard error of an AUC from the placements of `bad` and `good` companies, so many at each value."""
+    return float(np.sqrt(_spread(above, bad) / bad.sum() + _spread(below, good) / good.sum()))
+
+
+def _spread(value: Floats, weight: Floats) -> float:
+    total = float(weight.sum())
+    if total <= 1:
+        return float("nan")
+    mean = float(value @ weight) / total
+    return float(weight @ (value - mean) ** 2) / (total - 1)
+
+
 def paired_difference(
     y: ArrayLike, first: ArrayLike, second: ArrayLike, *, company: ArrayLike | None = None, level: float = LEVEL
 ) -> Interval:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedcredit.evaluation.delong import auc_ends
+from fedcredit.evaluation.delong import auc_ends, placements_error
 from fedcredit.evaluation.grid import GRID, ScoreGrid
 from fedcredit.evaluation.intervals import LEVEL
 
@@ -56,15 +56,8 @@ def separation(counts: ArrayLike, *, grid: ScoreGrid = GRID, level: float = LEVE
         return None
     above = (np.cumsum(good) - good / 2) / goods  # placement of a bad company of each bin
     below = 1 - (np.cumsum(bad) - bad / 2) / bads  # and of a good one
-    error = np.sqrt(_variance(above, bad) / bads + _variance(below, good) / goods)
-    low, high = auc_ends(auc, error=float(error), smaller=int(min(goods, bads)), level=level)
+    low, high = auc_ends(
+        auc, error=placements_error(above, bad, below, good), smaller=int(min(goods, bads)), level=level
+    )
     ks = float(np.max(np.abs(np.cumsum(bad) / bads - np.cumsum(good) / goods)))
     return Separation(auc, low, high, 2 * auc - 1, ks, float((good * bad).sum() / (2 * goods * bads)))
-
-
-def _variance(value: np.ndarray, weight: np.ndarray) -> float:
-    total = weight.sum()
-    if total <= 1:
-        return float("nan")
-    mean = (value * weight).sum() / total
-    return float((weight * (value - mean) ** 2).sum() / (total - 1))

@@ -53,7 +53,7 @@ def slices(
     """Figures of each group with `smallest` companies or more.
 
     Who knows the total could take the shown groups from it; so that what is left over is never fewer than `smallest`
-    either, the smallest shown group is hidden too where it must be.
+    either, the smallest shown group is hidden too where it must be. A group of nobody hides nobody.
 
     >>> grid = ScoreGrid(bins=2)
     >>> found = slices({"N": [[30, 4], [2, 4]], "S": [[10, 2], [0, 2]], "W": [[2, 0], [0, 0]]}, grid=grid, cutoff=0.5)
@@ -74,7 +74,7 @@ def _hidden(companies: Mapping[str, float], *, smallest: int) -> set[str]:
     rising = sorted(companies, key=lambda name: (companies[name], name))
     hidden = [name for name in rising if companies[name] < max(smallest, 1)]
     for name in rising[len(hidden) :]:
-        if not hidden or sum(companies[other] for other in hidden) >= smallest:
+        if not 0 < sum(companies[other] for other in hidden) < smallest:
             break
         hidden.append(name)
     return set(hidden)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from fedcredit.data.features import PRESENT
 from fedcredit.data.schema import Column, Schema
 from fedcredit.data.transforms import MISSING, transform
-from fedcredit.models.attribution import BATCH, columns_of
+from fedcredit.models.attribution import columns_of
+from fedcredit.models.bundle import BATCH
 from fedcredit.models.factors import Factor
 from fedcredit.models.nine_factor import NineFactor
 
@@ -45,9 +46,11 @@ class WhatIf:
         if isinstance(model, NineFactor):
             model, kept = alone(model, self.features, reads=mine)
         x, where = torch.from_numpy(self.x)[:, :, kept], [kept.index(place) for place in mine]
-        before = _logits(model, x) if model is not self.model else self.logit
+        before = np.full(len(x), np.nan) if model is not self.model else self.logit
 
         def logits(rows: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
+            if len(new := rows[np.isnan(before[rows])]):
+                before[new] = _logits(model, x[torch.from_numpy(new)])
             changed = x[torch.from_numpy(rows)]
             changed[:, -1, where] = torch.from_numpy(_inputs(stated, values, self.schema))
             return self.logit[rows] + (_logits(model, changed) - before[rows])

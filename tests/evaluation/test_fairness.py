@@ -58,6 +58,12 @@ def test_two_small_groups_hide_each_other() -> None:
     assert found.hidden == ("a", "b")
 
 
+def test_a_group_of_nobody_hides_no_other() -> None:
+    found = slices({"big": region(1), "empty": np.zeros((2, GRID.bins), np.int64)})
+    assert found.hidden == ("empty",)
+    assert [each.name for each in found.shown] == ["big"]
+
+
 def test_a_group_of_ten_is_shown_without_an_auc() -> None:
     (ten,) = slices({"ten": region(1, n=10)}).shown
     assert (ten.companies, ten.auc) == (10, None)
