@@ -15,7 +15,8 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import nn
 
-from clients import masks
+from clients import counting, masks
+from clients.champion_message import keep_champion
 from clients.consent import permit, record_fault, release, terms_here
 from clients.egress import known_code, pass_reply, refusal
 from clients.institution import Rows, institution_of
@@ -28,16 +29,18 @@ from clients.opening import (
     refuse_in_the_clear,
     size_of,
 )
+from clients.question import question_of
 from clients.training import batch_order, train_plainly, train_private
 from fedcredit.data.governance.gate import six_digits
 from fedcredit.data.governance.masking import LOGS
 from fedcredit.errors import FedCreditError, PolicyRefused
-from fedcredit.evaluation.counts import score_counts
+from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import encode, record_of
 from fedcredit.federation.messages import (
     ARRAYS,
     CONFIG,
+    COUNTING,
     EXAMPLES,
     METRICS,
     SCORE_BINS,
@@ -67,6 +70,8 @@ def coded(handler: Handler) -> Handler:
             reply = handler(message, context)
             here, task = institution_of(context), Task.from_config(message.content[CONFIG])
             arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, here, kind)
+            if kind in COUNTING:
+                arrays = counting.outside_counts(task, here, message)
             passed = pass_reply(reply, to=message, here=here, task=task, arrays=arrays)
             return release(passed, message, context, here, task)
         except FedCreditError as fault:
@@ -170,7 +175,12 @@ def survivors(message: Message, context: Context) -> Message:
     """Our signature over who is in the sum."""
     task, policy = Task.from_config(message.content[CONFIG]), institution_of(context).policy
     least = policy.least_sum if policy is not None else None
-    return _masking(message, context, lambda session, data: masks.sign(session, data, task=task, least_sum=least))
+    is_counting = question_of(message.content[CONFIG]) is not None
+
+    def sign(session: ClientSession, data: bytes) -> bytes:
+        return masks.sign(session, data, task=task, least_sum=least, counts_only=is_counting)
+
+    return _masking(message, context, sign)
 
 
 @app.query("unmask")
@@ -205,6 +215,23 @@ def evaluate(message: Message, context: Context) -> Message:
     return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
 
 
+@app.query("counts")
+@coded
+def counts(message: Message, context: Context) -> Message:
+    """Held-out rows by score, class and segment: noised and charged, or exact where study and policy say so."""
+    here, task, number = open_task(message, context)
+    refuse_in_the_clear(task)
+    return counting.in_the_clear(message, here, task, receive(message, task, here=here), number=number)
+
+
+@app.query("masked")
+@coded
+def counts_masked(message: Message, context: Context) -> Message:
+    """As `counts`, in one masked vector that only a sum can open."""
+    here, task, number = open_task(message, context)
+    return counting.under_masks(message, here, task, receive(message, task, here=here), number=number)
+
+
 @app.query("spent")
 @coded
 def spent(message: Message, context: Context) -> Message:
@@ -216,11 +243,21 @@ def spent(message: Message, context: Context) -> Message:
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
 
 
+@app.query("champion")
+@coded
+def champion(message: Message, context: Context) -> Message:
+    """Verify a promoted bundle and keep it as the node's champion; that it is kept, and nothing else, goes out."""
+    here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+    permit(message, context, here, task)
+    is_new = keep_champion(message, context, here)
+    return Message(RecordDict({METRICS: MetricRecord({"champion": int(is_new)})}), reply_to=message)
+
+
 def _masking(message: Message, context: Context, step: Callable[[ClientSession, bytes], bytes]) -> Message:
     here, task, _ = open_task(message, context)
     return masks.answer(message, here, task, size=size_of(task), step=step)
 
 
 def _counts(model: nn.Module, rows: Rows) -> dict[str, int | float | list[int]]:
-    counts = score_counts(probabilities(model, rows.x), rows.y.numpy(), bins=SCORE_BINS)
+    counts = ScoreGrid(bins=SCORE_BINS).count(probabilities(model, rows.x), rows.y.numpy())
     return {"validation-good": counts[0].tolist(), "validation-bad": counts[1].tolist()}

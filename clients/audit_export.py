@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.audit_entry import GENESIS, MAX_ENTRY_BYTES, AuditBroken, AuditEntry, verified
+from clients.audit_entry import GENESIS, MAX_ENTRY_BYTES, AuditBroken, AuditEntry
 from clients.audit_log import read_log
 from fedcredit.trust.envelope import SealBroken, open_sealed, peek, seal
 from fedcredit.trust.files import write_whole
@@ -73,7 +73,8 @@ def read_export(path: Path, *, fingerprint: str) -> Exported:
                 expected="that of the fingerprint that was given",
                 hint=f"give {LEAST_DIGITS} digits or more, as the institution reads them to you",
             )
-        entries = list(verified(iter(lambda: file.readline(MAX_ENTRY_BYTES + 1), b""), public=public, where=where))
+        lines = iter(lambda: file.readline(MAX_ENTRY_BYTES + 1), b"")
+        entries = list(AuditEntry.verified(lines, public=public, where=where))
     if len(entries) != number or (entries[-1].hash if entries else GENESIS) != head:
         raise AuditBroken(where, found=f"{len(entries)} entries", expected=f"{number}, and the last one as signed")
     return Exported(institution, public, entries)

@@ -16,20 +16,33 @@ from typing import Any
 
 from flwr.app import Array, ConfigRecord, Context, Message
 
-from clients.allowed import Rules, purpose_of
+from clients.allowed import Rules, in_force, purpose_of
 from clients.audit_entry import AuditBroken, Event, account_digest
 from clients.audit_log import AuditLog, opened_log
 from clients.institution import Institution, facts_of
-from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
+from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, takes_model, terms_under
+from clients.question import config_of, question_of
 from fedcredit.data.governance.masking import mask_text
 from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
+from fedcredit.federation.champion import CHAMPION, Sent
 from fedcredit.federation.masked import EVALUATES
-from fedcredit.federation.messages import CONFIG, MASKED, SECAGG, SURVIVORS, TRAIN, UNMASK, PrivacyTerms, Task
+from fedcredit.federation.messages import (
+    CONFIG,
+    COUNTING,
+    MASKED,
+    SECAGG,
+    SURVIVORS,
+    TRAIN,
+    UNMASK,
+    PrivacyTerms,
+    Task,
+)
+from fedcredit.privacy.ledger import Account
 from fedcredit.privacy.secagg.round_messages import Release, SurvivorSignature
 
 log = logging.getLogger(__name__)
 # These may charge a company's budget, so the question is on disk before; else one line has question and answer.
-MAY_CHARGE = (TRAIN, MASKED)
+MAY_CHARGE = (TRAIN, MASKED, *COUNTING)
 SUMS: Mapping[str, type[SurvivorSignature] | type[Release]] = {SURVIVORS: SurvivorSignature, UNMASK: Release}
 MAX_WORD = 120  # of a name that the platform chose
 MAX_ARRAYS = 64  # whose names an entry lists; of more it has the number
@@ -47,21 +60,28 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
         AuditBroken: the question could not be put on record.
     """
     said = _decision(message, here, task)
-    if message.metadata.message_type in MAY_CHARGE:
-        _check_lifetime(here, task)
+    if message.metadata.message_type in (*MAY_CHARGE, CHAMPION):
+        _check_lifetime(here, task, _account(message, here, task))
         _append(context, "asked", {**_question(message, here, task), **said})
 
 
-def _check_lifetime(here: Institution, task: Task) -> None:
+def _account(message: Message, here: Institution, task: Task) -> Account | None:
+    """Whose account the message is charged to; None where it spends nothing that is counted."""
+    if message.metadata.message_type in COUNTING:
+        return here.counts_account(task) if task.metrics == "noised" else None
+    return here.account_of(task, delta=task.privacy.delta) if task.privacy is not None else None
+
+
+def _check_lifetime(here: Institution, task: Task, account: Account | None) -> None:
     """Return if the run's plan is within the lifetime that the policy has now; it may have had a larger one then.
 
     Raises:
         BudgetSpent: the officer has lowered it since.
     """
     most = here.policy.epsilon.lifetime if here.policy is not None else None
-    if most is None or task.privacy is None:
+    if most is None or account is None:
         return
-    plans = here.ledger_of(task).planned(here.account_of(task, delta=task.privacy.delta))
+    plans = here.ledger_of(task).planned(account)
     after = max((plan.epsilon_after for plan in plans), default=0.0)
     if after > most:
         hint = "fedcredit node ledger close RUN gives back what is not charged yet"
@@ -73,10 +93,16 @@ def _check_lifetime(here: Institution, task: Task) -> None:
 def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     """What was decided and why, if it was not refused."""
     now, why, purpose, terms = datetime.now(UTC), tuple[str, ...](), "", task.privacy
+    is_model = message.metadata.message_type == CHAMPION
     if here.manifest is not None:
         rule = Rules(here.manifest).of(task.study, at=now)
-        purpose = purpose_of(rule, str(message.content[CONFIG]["task"]), at=now)
+        if is_model:  # no task of the study, so its schema is not for it
+            purpose = in_force(rule, at=now).purpose
+        else:
+            purpose = purpose_of(rule, str(message.content[CONFIG]["task"]), at=now)
     ask = ask_of(task, here, purpose=purpose, at=now)
+    if is_model:
+        return _model_let_in(here, ask)
     if here.policy is not None:
         match decide(here.policy, ask):
             case Refused(reason, what):
@@ -97,6 +123,14 @@ def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]
     }
 
 
+def _model_let_in(here: Institution, ask: Ask) -> dict[str, Any]:
+    refused = takes_model(here.policy, ask) if here.policy is not None else None
+    if refused is not None:
+        found, expected = "a model that the policy does not let in", "one that it does"
+        raise AskRefused(refused.reason, found=found, expected=expected, hint=refused.ask)
+    return {"decision": "granted", "purpose": _word(ask.purpose)}
+
+
 def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
     """What the task asks of this institution. Every column has the level of the rows: that of the most harmful one."""
     return Ask(
@@ -108,6 +142,7 @@ def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
         metrics=task.metrics,
         is_masked=bool(here.group_of(task)),
         at=at,
+        counts=task.counts,
     )
 
 
@@ -137,7 +172,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
     if _log_of(context) is None:
         return reply
     kind, arrays, size, keys = message.metadata.message_type, list[list[Any]](), 0, dict[str, list[str]]()
-    said = {} if kind in MAY_CHARGE else _decision(message, here, task)
+    said = {} if kind in (*MAY_CHARGE, CHAMPION) else _decision(message, here, task)
     for name, record in reply.content.items():
         for key, value in record.items():
             size += len(key) + _size(value)
@@ -153,7 +188,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
         "array_count": len(arrays),
         "bytes": size,
         **({"evaluates": True} if _only_evaluates(message) else {}),
-        "charge": _charge(message, here, task) if kind in MAY_CHARGE and task.privacy is not None else None,
+        "charge": _charge(message, here, task) if kind in MAY_CHARGE else None,
     }
     _append(context, "left", facts)
     return reply
@@ -182,8 +217,13 @@ def _sum(kind: str, reply: Message) -> dict[str, Any]:
 
 def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     facts = {"type": message.metadata.message_type, **_named(message)}
-    if task.privacy is not None:
-        facts["account"] = account_digest(here.account_of(task, delta=task.privacy.delta).run)
+    if message.metadata.message_type == CHAMPION:
+        facts["bundle_sha256"] = Sent.from_content(message.content).bundle_sha256
+    account = _account(message, here, task)
+    if account is not None:
+        facts["account"] = account_digest(account.run)
+    if message.metadata.message_type in COUNTING and (asked := question_of(config_of(message))) is not None:
+        facts["counts"] = {"split": asked.split, "column": asked.column, "shape": list(asked.shape)}
     return facts
 
 
@@ -210,20 +250,28 @@ def _only_evaluates(message: Message) -> bool:
 
 def _charge(message: Message, here: Institution, task: Task) -> dict[str, Any] | None:
     """The newest charge of the round, by the number and hash of its entries in the ledger; none if nothing trained."""
-    config, terms = message.content[CONFIG], terms_here(here, task)
+    config, account = message.content[CONFIG], _account(message, here, task)
     number = config.get("server-round", 0)
-    if terms is None or _only_evaluates(message) or not isinstance(number, int):
+    if account is None or _only_evaluates(message) or not isinstance(number, int):
         return None
-    entries = here.ledger_of(task).charged(here.account_of(task, delta=terms.delta), number=number)
+    entries = here.ledger_of(task).charged(account, number=number)
     if not entries:
         return None
     return {
         "entries": [[entry.seq, entry.hash] for entry in entries],
         "noise": entries[0].spends.noise_scale,
-        "epsilon_of_run": terms.epsilon,
-        "delta": terms.delta,
+        **_planned_epsilon(message, here, task),
+        "delta": account.delta,
         "lifetime_after": max(entry.epsilon_after for entry in entries),
     }
+
+
+def _planned_epsilon(message: Message, here: Institution, task: Task) -> dict[str, float | None]:
+    """What all rounds of the run spend, or all evaluations of the study: two figures that are kept apart."""
+    if message.metadata.message_type in COUNTING:
+        return {"epsilon_metrics": task.counts.epsilon if task.counts is not None else None}
+    terms = terms_here(here, task)
+    return {"epsilon_of_run": terms.epsilon if terms is not None else None}
 
 
 def _append(context: Context, event: Event, facts: Mapping[str, Any]) -> None:

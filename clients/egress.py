@@ -13,7 +13,7 @@ from clients.institution import Institution
 from fedcredit.data.governance.gate import Block, Node, check, check_error
 from fedcredit.errors import EgressRefused
 from fedcredit.federation.arrays import encode
-from fedcredit.federation.messages import EXAMPLES, MASKED, TRAIN, Task
+from fedcredit.federation.messages import COUNTING, EXAMPLES, MASKED, TRAIN, Task
 
 CLIENT_APP_RAISED = 2  # flwr's error code for an exception in a ClientApp
 
@@ -62,7 +62,7 @@ def outsides(parameters: Mapping[str, Tensor]) -> dict[str, Block]:
 
 
 def _node(kind: str, here: Institution, task: Task, arrays: Mapping[str, Block]) -> Node:
-    terms = task.privacy
+    terms, is_counting = task.privacy, kind in COUNTING
     companies, rows = here.sizes(task)
     constants: dict[str, str | int | float] = {
         "institution": here.name,
@@ -80,7 +80,7 @@ def _node(kind: str, here: Institution, task: Task, arrays: Mapping[str, Block])
         arrays=arrays,
         level=here.level,
         is_open=here.is_open,
-        is_private=terms is not None,
-        is_charged=kind in (TRAIN, MASKED) and here.has_charged(task),
+        is_private=task.metrics == "noised" if is_counting else terms is not None,
+        is_charged=here.has_charged_counts(task) if is_counting else kind in (TRAIN, MASKED) and here.has_charged(task),
         names=here.names,
     )

@@ -26,6 +26,8 @@ from fedcredit.data.governance.masking import LOGS
 from fedcredit.data.governance.names import Names, read_names
 from fedcredit.data.windows import Windows, digest, load
 from fedcredit.errors import ConfigError, PolicyRefused, TableError
+from fedcredit.federation.counted import counts_plan
+from fedcredit.federation.counting import Question
 from fedcredit.federation.masked import plan_of
 from fedcredit.federation.messages import Task
 from fedcredit.privacy.ceilings import Ceilings
@@ -50,11 +52,15 @@ SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found
 
 @dataclass(frozen=True)
 class Rows:
-    """One split of the institution's windows, as tensors; `company` names the unit of privacy of each row."""
+    """One split of the institution's windows, as tensors; `company` names the unit of privacy of each row.
+
+    about: what rows may be counted by, such as their sector, by name.
+    """
 
     x: Tensor
     y: Tensor
     company: NDArray[np.str_]
+    about: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -80,6 +86,7 @@ class Institution:
     train: Rows
     validation: Rows
     state: Path
+    test: Rows | None = None
     allows_exact_metrics: bool = False
     allows_overspending: bool = False
     level: int = 3
@@ -131,6 +138,12 @@ class Institution:
         """How many validation rows have label 1."""
         return int(self.validation.y.sum())
 
+    def held_out(self, split: str) -> Rows:
+        """The rows that models are judged on: of `validation`, or of `test` where the table here has any."""
+        if split == "validation":
+            return self.validation
+        return self.test if self.test is not None else _take(self.validation, 0)
+
     def sizes(self, task: Task) -> tuple[int, int]:
         """Companies and rows that it trains on; under masks the power of two below each, since weights are masked.
 
@@ -144,8 +157,10 @@ class Institution:
         """The institutions in the task's masked sum with this one; nobody where there is none."""
         return (task.masking.group_of(self.name) if task.masking is not None else None) or ()
 
-    def masks_of(self, task: Task, *, session: str, size: int) -> ClientSession:
+    def masks_of(self, task: Task, *, session: str, size: int, question: Question | None = None) -> ClientSession:
         """This institution's side of the task's masked sum, on its own disk and with the identities that it pinned.
+
+        With a question the sum is of the counts that it asks for, else of updates of `size` numbers.
 
         Raises:
             ConfigError: the operator named no identity or no roster, or the task has no sum with this institution.
@@ -158,7 +173,8 @@ class Institution:
         if not group:
             raise ConfigError("task.masking", found="no sum with this institution", expected="its name in one group")
         self.state.mkdir(parents=True, exist_ok=True)
-        return _masks(self.name, self.identity, self.roster, self.state / MASKS_FILE, task, group, session, size)
+        store = self.state / MASKS_FILE
+        return _masks(self.name, self.identity, self.roster, store, task, group, session, size, question)
 
     def bind(self, task: Task) -> None:
         """Tie the run's name to its first task: a later one under the same name could ask without privacy.
@@ -189,6 +205,10 @@ class Institution:
             return False
         return self.ledger_of(task).has_charged(self.account_of(task, delta=task.privacy.delta))
 
+    def has_charged_counts(self, task: Task) -> bool:
+        """Whether an evaluation of the task's study is in the ledger."""
+        return task.metrics == "noised" and self.ledger_of(task).has_charged(self.counts_account(task))
+
     def account_of(self, task: Task, *, delta: float) -> Account:
         """Under which names the task is charged."""
         return Account(
@@ -199,6 +219,12 @@ class Institution:
             delta=delta,
             scope="run" if self.ledger is None else "institution",
         )
+
+    def counts_account(self, task: Task) -> Account:
+        """Under which names the study's evaluations are charged: all its runs share one plan, apart from training."""
+        account = self.account_of(task, delta=task.counts.delta if task.counts is not None else 0.0)
+        study = task.study or account.study
+        return dataclasses.replace(account, run=f"{study}+counts", study=study)
 
     def folder(self, run: str) -> Path:
         """The state folder of one run, made on first use."""
@@ -281,6 +307,7 @@ def _read(facts_json: str) -> Institution:
         features=windows.features,
         train=_rows(windows, "train"),
         validation=_rows(windows, "validation"),
+        test=_rows(windows, "test"),
         state=Path(str(facts["state"])),
         allows_exact_metrics=facts.get("exact-metrics") is True,
         allows_overspending=facts.get("overspending") is True,
@@ -322,10 +349,22 @@ def _roster(path: Path) -> Mapping[str, PublicIdentity]:
 
 @lru_cache(maxsize=64)
 def _masks(
-    name: str, identity: Path, roster: Path, store: Path, task: Task, group: tuple[str, ...], session: str, size: int
+    name: str,
+    identity: Path,
+    roster: Path,
+    store: Path,
+    task: Task,
+    group: tuple[str, ...],
+    session: str,
+    size: int,
+    question: Question | None,
 ) -> ClientSession:
     """The session keeps nothing but the plan, whose parsed keys are worth keeping; all else is in the store."""
-    plan = plan_of(task, group, session=session, pinned=_roster(roster), size=size)
+    pinned = _roster(roster)
+    if question is None:
+        plan = plan_of(task, group, session=session, pinned=pinned, size=size)
+    else:
+        plan = counts_plan(task, question, group, session=session, pinned=pinned)
     return ClientSession(plan, name, _identity(identity), _store(store))
 
 
@@ -343,4 +382,10 @@ def _raised(level: int, said: object) -> int:
 
 def _rows(windows: Windows, split: str) -> Rows:
     part = windows.part(split)
-    return Rows(torch.from_numpy(part.x.copy()), torch.from_numpy(part.y.copy()), part.company)
+    about = {str(name): part.about[name].to_numpy().astype(np.str_) for name in part.about}
+    return Rows(torch.from_numpy(part.x.copy()), torch.from_numpy(part.y.copy()), part.company, about)
+
+
+def _take(rows: Rows, count: int) -> Rows:
+    about = {name: values[:count] for name, values in rows.about.items()}
+    return Rows(rows.x[:count], rows.y[:count], rows.company[:count], about)

@@ -12,9 +12,19 @@ from fedcredit.data.governance.contract import Contract, Rule, contracts
 
 # Names of messages, as in fedcredit/federation/messages.py, which would import Flower and torch.
 MASKED_ONLY = frozenset(
-    {"query.keys", "query.agree", "query.confirm", "query.shares", "train.masked", "query.survivors", "query.unmask"}
+    {
+        "query.keys",
+        "query.agree",
+        "query.confirm",
+        "query.shares",
+        "train.masked",
+        "query.survivors",
+        "query.unmask",
+        "query.masked",
+    }
 )
-CLEAR_ONLY = frozenset({"train", "evaluate"})
+CLEAR_ONLY = frozenset({"train", "evaluate", "query.counts"})
+EVALUATIONS = frozenset({"query.counts", "query.masked"})
 PRIVATE_ONLY = frozenset({"query.spent"})
 COUNTS = frozenset({"validation-good", "validation-bad"})
 
@@ -38,6 +48,7 @@ class Fixed:
     is_private: bool | None = None
     metrics: str | None = None
     personalises: bool | None = None
+    evaluates: bool | None = None
 
 
 def will_leave(fixed: Fixed, *, level: int, metrics_allowed: str = "exact") -> list[Field]:
@@ -61,7 +72,7 @@ def fixed_by(schema: Mapping[str, Any]) -> Fixed:
     """What a JSON-schema of a task fixes.
 
     >>> fixed_by({"required": ["privacy"], "properties": {"privacy": {"type": "object"}, "metrics": {"const": "none"}}})
-    Fixed(is_masked=None, is_private=True, metrics='none', personalises=None)
+    Fixed(is_masked=None, is_private=True, metrics='none', personalises=None, evaluates=False)
     >>> masked = {"properties": {"masking": {"$ref": "#/$defs/m"}}, "$defs": {"m": {"type": "object"}}}
     >>> fixed_by(masked).is_masked
     True
@@ -72,6 +83,7 @@ def fixed_by(schema: Mapping[str, Any]) -> Fixed:
         is_private=_is_there(schema, "privacy"),
         metrics=metrics if isinstance(metrics, str) else None,
         personalises=_is_there(schema, "personal"),
+        evaluates=_is_there(schema, "counts") if "counts" in schema.get("properties", {}) else False,
     )
 
 
@@ -109,6 +121,7 @@ class Summary:
     bytes: int
     charges: int
     epsilon_of_run: float | None
+    epsilon_metrics: float | None
     lifetime_after: float | None
     refused: Mapping[str, int]
 
@@ -136,10 +149,15 @@ def did_leave(entries: Iterable[AuditEntry], *, run: str, study: str = "") -> Su
         questions=sum(entry.event == "asked" for entry in mine) + answered_at_once,
         bytes=sum(int(facts["bytes"]) for facts in sent),
         charges=len(charges),
-        epsilon_of_run=max((float(charge["epsilon_of_run"]) for charge in charges), default=None),
+        epsilon_of_run=_largest(charges, "epsilon_of_run"),
+        epsilon_metrics=_largest(charges, "epsilon_metrics"),
         lifetime_after=float(charges[-1]["lifetime_after"]) if charges else None,
         refused=dict(sorted(Counter(codes).items())),
     )
+
+
+def _largest(charges: list[Mapping[str, Any]], name: str) -> float | None:
+    return max((float(charge[name]) for charge in charges if charge.get(name) is not None), default=None)
 
 
 def _left(kind: str, sent: list[Mapping[str, Any]]) -> Left:
@@ -158,10 +176,12 @@ def _left(kind: str, sent: list[Mapping[str, Any]]) -> Left:
 
 def _fields(name: str, contract: Contract, fixed: Fixed, *, level: int, metrics_allowed: str) -> Iterator[Field]:
     is_sent = _is_sent(name, fixed)
+    if name in EVALUATIONS and metrics_allowed == "none":
+        is_sent = False
     for record, rules in contract.records.items():
         for key, rule in rules.items():
             sent = is_sent
-            if key in COUNTS and (metrics_allowed == "none" or fixed.metrics == "none"):
+            if key in COUNTS and (metrics_allowed != "exact" or fixed.metrics in ("none", "noised")):
                 sent = False
             elif key in COUNTS and fixed.metrics is None:
                 sent = is_sent and None
@@ -172,10 +192,17 @@ def _fields(name: str, contract: Contract, fixed: Fixed, *, level: int, metrics_
         words = (
             "one vector of uniform words, which opens to a sum only" if name in MASKED_ONLY else "the model's arrays"
         )
+        if name == "query.counts":
+            is_exact = metrics_allowed == "exact" and fixed.metrics != "noised"
+            words = "counts of held-out rows by score, class and segment" + ("" if is_exact else ", with noise")
         yield Field(name, "arrays", contract.arrays.level_on(level), words, is_sent)
 
 
 def _is_sent(name: str, fixed: Fixed) -> bool | None:
+    if name in EVALUATIONS and (fixed.evaluates is False or fixed.metrics == "none"):
+        return False
+    if name in EVALUATIONS and fixed.evaluates is None and fixed.is_masked is (name == "query.masked"):
+        return None
     if name in MASKED_ONLY:
         return fixed.is_masked
     if name in CLEAR_ONLY:

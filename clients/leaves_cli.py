@@ -121,7 +121,12 @@ def _summary(run: str, found: Summary) -> list[str]:
         lines.append(f"  {one.message:17} {one.count:5} x, {one.bytes} bytes{rounds}")
         lines += [f"      {what}" for what in (*one.keys, *one.arrays)]
     if found.charges:
-        spent = f"{found.charges} charges, epsilon of the run {found.epsilon_of_run:g} when it is whole"
+        whole = (
+            [] if found.epsilon_of_run is None else [f"epsilon of the run {found.epsilon_of_run:g} when it is whole"]
+        )
+        if found.epsilon_metrics is not None:
+            whole.append(f"of all evaluations of the study {found.epsilon_metrics:g}")
+        spent = ", ".join([f"{found.charges} charges", *whole])
         lines.append(f"  {spent}; lifetime {found.lifetime_after:.3f} with it")
     lines += [f"  not answered: {count} x {code}" for code, count in found.refused.items()]
     return lines

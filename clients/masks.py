@@ -15,13 +15,23 @@ from torch import nn
 from clients.consent import terms_here
 from clients.institution import Institution
 from clients.policy import AskRefused
+from clients.question import config_of, question_of
 from clients.training import noisy_sum, train_plainly, train_private
 from fedcredit.errors import ConfigError, PolicyRefused
-from fedcredit.evaluation.counts import score_counts
+from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.masked import BAD, EVALUATES, GOOD, WEIGHT, Layout, flattened, model_sha256, settings_sha256
-from fedcredit.federation.messages import ARRAYS, CONFIG, DEAL, MAX_EXAMPLES, SCORE_BINS, SECAGG, WORDS, Task
+from fedcredit.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    DEAL,
+    MAX_EXAMPLES,
+    SCORE_BINS,
+    SECAGG,
+    WORDS,
+    Task,
+)
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.secagg import ClientSession
 from fedcredit.privacy.secagg.round_messages import SurvivorSet
@@ -48,10 +58,15 @@ def deal(session: ClientSession, message: Message) -> bytes:
     return session.deal(whole(config, "server-round"), attempt=whole(config, "attempt", most=MAX_ATTEMPT))
 
 
-def sign(session: ClientSession, data: bytes, *, task: Task, least_sum: int | None = None) -> bytes:
+def sign(
+    session: ClientSession, data: bytes, *, task: Task, least_sum: int | None = None, counts_only: bool = False
+) -> bytes:
     """Our signature over the survivors, if they are enough for the noise that the sum shall have, and for us."""
     is_shared = task.privacy is not None and task.privacy.noise == "distributed"
-    least = len(session.plan.roster.names) - (task.privacy.dropouts if task.privacy else 0) if is_shared else 0
+    dropouts = task.privacy.dropouts if task.privacy is not None and is_shared else None
+    if counts_only:
+        dropouts = task.counts.dropouts if task.counts is not None and task.counts.is_noised else None
+    least = len(session.plan.roster.names) - dropouts if dropouts is not None else 0
     survivors = len(SurvivorSet.from_bytes(data).payloads)
     if survivors < least:
         raise PolicyRefused("masked sum", found=f"{survivors} survivors", expected=f"{least} or more, for its noise")
@@ -127,7 +142,7 @@ def _trained(
 def _validation(model: nn.Module, here: Institution) -> dict[str, NDArray[np.int64]]:
     if not len(here.validation):
         return {GOOD: np.zeros(SCORE_BINS, np.int64), BAD: np.zeros(SCORE_BINS, np.int64)}
-    counts = score_counts(probabilities(model, here.validation.x), here.validation.y.numpy(), bins=SCORE_BINS)
+    counts = ScoreGrid(bins=SCORE_BINS).count(probabilities(model, here.validation.x), here.validation.y.numpy())
     return {GOOD: counts[0].astype(np.int64), BAD: counts[1].astype(np.int64)}
 
 
@@ -141,15 +156,7 @@ def session_of(config: ConfigRecord, here: Institution, task: Task, *, size: int
     session = config.get("session")
     if not isinstance(session, str) or not session.isalnum():
         raise ConfigError("session", found="another value", expected="letters and digits")
-    return here.masks_of(task, session=session, size=size)
-
-
-def config_of(message: Message) -> ConfigRecord:
-    """The config record of a message."""
-    config = message.content.get(CONFIG)
-    if not isinstance(config, ConfigRecord):
-        raise ConfigError("message", found="no config record", expected="a task")
-    return config
+    return here.masks_of(task, session=session, size=size, question=question_of(config))
 
 
 def bytes_in(config: Mapping[str, object]) -> bytes:

@@ -22,6 +22,7 @@ from fedcredit.federation.masked import Layout
 from fedcredit.federation.messages import (
     ARRAYS,
     CONFIG,
+    COUNTING,
     EVALUATE,
     MASKED,
     MAX_ROUND,
@@ -51,10 +52,10 @@ def open_task(message: Message, context: Context) -> tuple[Institution, Task, in
         raise TableError("task.features", found="another feature list", expected="the institution's own")
     if task.privacy is not None and task.metrics == "exact" and not here.allows_exact_metrics:
         raise PolicyRefused("task.metrics", found="exact, under privacy", expected="none", hint="the operator decides")
-    if message.metadata.message_type in (TRAIN, MASKED) or (
-        message.metadata.message_type == EVALUATE and task.metrics == "exact"
-    ):
-        is_private = task.privacy is not None and task.metrics == "none"
+    kind = message.metadata.message_type
+    if kind in (TRAIN, MASKED, *COUNTING) or (kind == EVALUATE and task.metrics == "exact"):
+        is_private = task.metrics == "noised" if kind in COUNTING else task.privacy is not None
+        is_private &= task.metrics != "exact"
         refuse_plain(here.level, what="task", is_private=is_private, is_open=here.is_open)
         here.ceilings.check_sum(len(here.group_of(task)))
     here.bind(task)
@@ -64,7 +65,7 @@ def open_task(message: Message, context: Context) -> tuple[Institution, Task, in
 def refuse_in_the_clear(task: Task) -> None:
     """Refuse to answer a task of masked sums by an update or by counts of this institution alone."""
     if task.masking is not None:
-        hint = "under masks, updates and counts leave by train.masked only"
+        hint = "under masks, updates and counts leave by train.masked and query.masked only"
         raise PolicyRefused("message", found="one in the clear, for a masked task", expected=MASKED, hint=hint)
 
 

@@ -59,6 +59,7 @@ def outlook(
         metrics=fixed.metrics or "none",
         is_masked=is_masked,
         at=at,
+        counts=_counts(schema),
     )
     unknown_terms = terms is None and fixed.is_private is not False
     outcome = decide(_without_limits(policy) if unknown_terms else policy, ask)
@@ -87,6 +88,19 @@ def _terms(schema: Mapping[str, Any]) -> tuple[Any, list[str]]:
         ), []
     except FedCreditError:
         return None, ["privacy"]
+
+
+def _counts(schema: Mapping[str, Any]) -> Any:
+    """The most evaluations, and epsilon of them, that the schema allows; None where it leaves them open."""
+    from fedcredit.federation.counting import CountTerms
+
+    if value_of(schema, "metrics") != "noised":
+        return None
+    values = {name: value_of(schema, "counts", name) for name in ("evaluations", "epsilon")}
+    try:
+        return build(CountTerms, values, where="counts")
+    except FedCreditError:
+        return None
 
 
 def _cohort(schema: Mapping[str, Any]) -> int | None:

@@ -25,9 +25,7 @@ def in_plain_words(policy: Policy) -> list[str]:
         f"Studies: {_studies(policy)}, {_purposes(policy)}, until the end of {policy.expires} (UTC).",
         f"Columns: {_columns(policy)}, of level {policy.highest_level} at most ({LEVELS[policy.highest_level]}).",
         *_privacy(policy),
-        "Exact counts of validation scores may leave."
-        if policy.metrics == "exact"
-        else "No validation figures of private studies leave.",
+        *_metrics(policy),
     ]
     if policy.hours is not None:
         lines.append(f"Hours: {policy.hours}; at other times it answers nothing.")
@@ -70,6 +68,19 @@ def _privacy(policy: Policy) -> list[str]:
         lines.append(f"Privacy: training has a noise multiplier of {policy.noise_floor:g} or more.")
     if policy.clip_ceiling is not None:
         lines.append(f"Privacy: one company moves a step by {policy.clip_ceiling:g} at most (clip).")
+    return lines
+
+
+def _metrics(policy: Policy) -> list[str]:
+    if policy.metrics == "none":
+        return ["No validation figures of private studies leave."]
+    exact = "Exact counts of validation scores may leave."
+    noised = "Counts of held-out scores may leave with noise only, and each evaluation is charged."
+    lines = [exact if policy.metrics == "exact" else noised]
+    if policy.evaluations is not None:
+        lines.append(f"Evaluations: {policy.evaluations} a study at most.")
+    if policy.epsilon.metrics is not None:
+        lines.append(f"Evaluations: all of a study's with noise spend epsilon {policy.epsilon.metrics:g} at most.")
     return lines
 
 

@@ -17,6 +17,7 @@ from clients.reserve import reserved_rounds
 from fedcredit.errors import ConfigError, PolicyRefused
 
 if TYPE_CHECKING:
+    from fedcredit.federation.counting import CountTerms
     from fedcredit.federation.messages import PrivacyTerms
 
 ANY = "*"
@@ -25,7 +26,7 @@ LARGEST_NOISE = 1000.0  # of a floor: with more nothing is learnt, and the accou
 LEAST_EPSILON = 1e-3  # as in federation/messages.py: below it there is nothing to train with
 Reason = Literal[
     "policy", "stopped", "expired", "hours", "study", "purpose", "column", "level", "cohort", "masks", "exact-metrics",
-    "epsilon", "clip", "noise-floor", "schema",
+    "counts", "epsilon", "clip", "noise-floor", "schema",
 ]  # fmt: skip
 REASONS: tuple[str, ...] = get_args(Reason)
 
@@ -60,10 +61,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class EpsilonCeilings:
-    """The most epsilon of one run, and of a company's lifetime here; null sets no limit."""
+    """The most epsilon of one run, of a company's lifetime here, and of all evaluations of a study (metrics); null sets
+    no limit.
+    """
 
     run: float | None = None
     lifetime: float | None = None
+    metrics: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,9 @@ class Policy:
 
     purposes, studies: names, or `*`. highest_level: of the rows (JR/T 0197-2020). noise_floor: least noise multiplier
     of training; where noise is shared, that of the sum. clip_ceiling: largest norm of one company's gradient.
-    smallest_cohort: institutions in the sum in which an update leaves; in the clear it is one. metrics: whether exact
-    counts of validation scores may leave. expires: the last day, in UTC. stopped: the kill switch.
+    smallest_cohort: institutions in the sum in which an update leaves; in the clear it is one. metrics: whether
+    counts of held-out scores may leave: none, with noise and charged (noised), or exact ones too. evaluations: the most
+    that one study may have. expires: the last day, in UTC. stopped: the kill switch.
     """
 
     institution: str
@@ -86,7 +91,8 @@ class Policy:
     noise_floor: float | None = None
     clip_ceiling: float | None = None
     smallest_cohort: int = 1
-    metrics: Literal["none", "exact"] = "none"
+    metrics: Literal["none", "noised", "exact"] = "none"
+    evaluations: int | None = None
     require_masks: bool = True
     hours: Hours | None = None
     stopped: bool = False
@@ -96,6 +102,7 @@ class Policy:
         limits = {
             "epsilon.run": self.epsilon.run,
             "epsilon.lifetime": self.epsilon.lifetime,
+            "epsilon.metrics": self.epsilon.metrics,
             "noise_floor": self.noise_floor,
             "clip_ceiling": self.clip_ceiling,
         }
@@ -108,6 +115,7 @@ class Policy:
         for name, value, most in (
             ("highest_level", self.highest_level, 5),
             ("smallest_cohort", self.smallest_cohort, 1000),
+            ("evaluations", 1 if self.evaluations is None else self.evaluations, 1000),
             ("schema", self.schema, 1),
         ):
             if not 1 <= value <= most:
@@ -135,7 +143,7 @@ class Ask:
 
     purpose: the consortium's, from the signed manifest; empty where there is none. columns: level by name. cohort:
     institutions in the sum in which the update leaves; 1 where it leaves in the clear, whatever the platform says of
-    others, since nobody here can count them.
+    others, since nobody here can count them. counts: the terms of the study's evaluations, if it has any.
     """
 
     study: str
@@ -146,6 +154,7 @@ class Ask:
     metrics: str
     is_masked: bool
     at: datetime
+    counts: CountTerms | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +198,15 @@ def decide(policy: Policy, ask: Ask) -> Outcome:
         if refused is not None:
             return refused
     return terms_under(policy, ask.terms)
+
+
+def takes_model(policy: Policy, ask: Ask) -> Refused | None:
+    """Why a promoted model of this study may not come in; None where it may.
+
+    It asks nothing of any row, so only who may ask, when and for what is looked at.
+    """
+    checks = (_stopped, _expired, _hours, _study, _purpose)
+    return next((refused for check in checks if (refused := check(policy, ask)) is not None), None)
 
 
 def terms_under(policy: Policy, terms: PrivacyTerms | None) -> Outcome:
@@ -308,9 +326,24 @@ def _cohort(policy: Policy, ask: Ask) -> Refused | None:
 def _metrics(policy: Policy, ask: Ask) -> Refused | None:
     if ask.metrics == "none" or policy.metrics == "exact":
         return None
-    return Refused("exact-metrics", "exact counts may not leave: the study needs metrics: none")
+    if ask.metrics == "exact":
+        other = "noised" if policy.metrics == "noised" else "none"
+        return Refused("exact-metrics", f"exact counts may not leave: the study needs metrics: {other}")
+    return None if policy.metrics == "noised" else Refused("counts", "no counts may leave, not with noise either")
+
+
+def _counts(policy: Policy, ask: Ask) -> Refused | None:
+    """Terms of evaluations are refused and never clamped: all institutions of a sum plan its noise together."""
+    if ask.counts is None:
+        return None
+    if policy.evaluations is not None and ask.counts.evaluations > policy.evaluations:
+        return Refused("counts", f"{ask.counts.evaluations} evaluations, allowed are {policy.evaluations} a study")
+    most = policy.epsilon.metrics
+    if most is not None and ask.counts.epsilon is not None and ask.counts.epsilon > most:
+        return Refused("counts", f"epsilon {ask.counts.epsilon:g} of the evaluations, allowed is {most:g}")
+    return None
 
 
 _CHECKS: tuple[Callable[[Policy, Ask], Refused | None], ...] = (
-    _stopped, _expired, _hours, _study, _purpose, _columns, _level, _masks, _cohort, _metrics,
+    _stopped, _expired, _hours, _study, _purpose, _columns, _level, _masks, _cohort, _metrics, _counts,
 )  # fmt: skip

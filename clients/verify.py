@@ -22,7 +22,7 @@ from fedcredit.privacy.secagg.store import CLOSED, sums_of
 from fedcredit.trust.keys import PublicIdentity
 
 MASKED = "train.masked"
-TRAINING = ("train", MASKED)
+CHARGED = ("train", MASKED, "query.counts", "query.masked")
 UNMASK = "query.unmask"
 
 
@@ -73,10 +73,10 @@ def verify_node(*, ledger: Path, audit: Path, masks: Path, public: PublicIdentit
 
 
 def _without_question(entries: Sequence[Entry], lines: Sequence[AuditEntry]) -> Iterator[Disagreement]:
-    """Charges beyond the training questions that the log has for their run and round."""
+    """Charges beyond the questions that the log has for their run and round."""
     asked = Counter((line.facts.get("account"), line.facts.get("round")) for line in lines if line.event == "asked")
     for entry in entries:
-        if entry.event != "charge" or entry.kind != "training":
+        if entry.event != "charge" or entry.kind not in ("training", "metrics"):
             continue
         if asked[account_digest(entry.run), entry.round] < entry.attempt:
             place = f"ledger, entry {entry.seq} (run {entry.run}, round {entry.round}, attempt {entry.attempt})"
@@ -84,13 +84,16 @@ def _without_question(entries: Sequence[Entry], lines: Sequence[AuditEntry]) -> 
 
 
 def _without_charge(entries: Sequence[Entry], lines: Sequence[AuditEntry]) -> Iterator[Disagreement]:
-    """Updates of private tasks that left without a charge in the ledger, or with one that paid for another."""
+    """Updates of private tasks that left without a charge in the ledger, or with one that paid for another.
+
+    Noised counts are as updates here: each has a charge of its own.
+    """
     known = {(entry.seq, entry.hash) for entry in entries if entry.event == "charge"}
     used = set[tuple[int, str]]()
     for line in lines:
         facts = line.facts
         only_evaluates = facts.get("type") == MASKED and "evaluates" in facts  # in the clear the word means nothing
-        if line.event != "left" or facts.get("type") not in TRAINING or "account" not in facts or only_evaluates:
+        if line.event != "left" or facts.get("type") not in CHARGED or "account" not in facts or only_evaluates:
             continue
         charge = facts.get("charge")
         cited = {(int(seq), str(digest)) for seq, digest in charge["entries"]} if charge else set()

@@ -198,6 +198,26 @@ class Registry:
         hint = f"there is {', '.join(there[:5])}" if there else "nothing is registered yet: run a study"
         raise ModelError(uri, found="no such version or alias", expected="a registered one", hint=hint)
 
+    def point(self, name: str, aliases: Mapping[str, str | None]) -> list[str]:
+        """Make each alias point at the version with this bundle's digest, or at none; the aliases that moved.
+
+        A bundle that was never registered has no version, so its alias points at none.
+        """
+        known, moved = self.versions(name), []
+        numbers = {version.sha256: version.version for version in known}
+        held = {alias: version.version for version in known for alias in version.aliases}
+        with _told(f"aliases of {name}"):
+            for alias, sha256 in aliases.items():
+                number = numbers.get(sha256) if sha256 is not None else None
+                if number == held.get(alias):
+                    continue
+                if number is None:
+                    self.client.delete_registered_model_alias(name, alias)
+                else:
+                    self.client.set_registered_model_alias(name, alias, str(number))
+                moved.append(alias)
+        return moved
+
     def fetch(self, version: Version) -> Path:
         """The version's bundle folder on this machine: the folder itself where artifacts are local.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -16,6 +18,8 @@ from fedcredit.strict import build
 Arm = Literal["local", "best_alone", "federated", "pooled", "incumbent"]
 LARGEST_DELTA = 1e-5  # at most min(1e-5, 1/(10 n))
 STRATEGIES = "flwr.serverapp.strategy."
+# Where and how fast a study runs, and what was hoped of it, does not change what it finds.
+NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking", "targets", "question")
 
 
 @dataclass(frozen=True)
@@ -159,11 +163,32 @@ class PrivacySettings:
 
 
 @dataclass(frozen=True)
+class CountsSettings:
+    """One evaluation of each federated model by its institutions, on the held-out rows that each of them has.
+
+    evaluations: how many the study has in all, so at least its federated units; epsilon: of all of them for one
+    company, apart from training, and null counts exactly. rows_per_company, dropouts: see federation/counting.py.
+    column, segments: `period`, `size`, `sector` or `stratum`, and its values that are counted apart. is_coarse: the 16
+    bins that noise needs, with bins: 16.
+    """
+
+    evaluations: int = 1
+    epsilon: float | None = None
+    rows_per_company: int = 1
+    dropouts: int = 0
+    split: Literal["validation", "test"] = "validation"
+    column: Literal["", "period", "size", "sector", "stratum"] = ""
+    segments: tuple[str, ...] = ()
+    bins: int = 512
+    is_coarse: bool = False
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """What is judged: `headline` is the split (or "validation+test") of the comparisons; `judge` the rows that the
     one-institution arms are scored on there; `outside_mean` the institutions that means leave out; `target_rate` the
     default rate that calibration shifts to (null takes the validation split's, or the training split's where there is
-    none).
+    none); `counts` an evaluation at the institutions, null asks for none.
     """
 
     splits: tuple[str, ...] = ("validation", "test")
@@ -172,6 +197,7 @@ class EvaluationSettings:
     outside_mean: tuple[str, ...] = ()
     draws: int = 2000
     target_rate: float | None = None
+    counts: CountsSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +263,12 @@ class StudySettings:
             if is_private:
                 raw = _merge(raw, self.recipes.get(f"{key}_private", {}))
         return build(Recipe, raw, where=f"recipes.{arm}")
+
+
+def config_sha256(settings: StudySettings) -> str:
+    """Digest of what was asked; equal for a run and its resumption, on any machine."""
+    asked = {key: value for key, value in asdict(settings).items() if key not in NOT_PART_OF_A_STUDY}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.calibrate_cli import calibrate_model
 from server.explain_cli import explain
+from server.gates_cli import gates
+from server.price_cli import grade, price_grade
+from server.promotion_cli import promotion
+from server.publishing.publish_cli import publish_model
+from server.recognition_cli import mapping
+from server.scoring.rescore_cli import rescore_model, show_freshness
+from server.validation_cli import validate_model
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
 
 model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
+model.add_typer(mapping, name="mapping")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -76,7 +85,10 @@ def score_table(
     encoding: Annotated[str | None, typer.Option("--encoding", help="Of a CSV, if it is not found out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Score the companies of a table: company, period, pd, model_version, coverage."""
+    """Score the companies of a table: company, period, pd, grade, model_version, coverage.
+
+    A model that was never calibrated has no grades: see `fedcredit model calibrate`.
+    """
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
     from server.score import save_scores, score_file
@@ -143,4 +155,19 @@ def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
 
 
+model.command("validate")(validate_model)
+# Commands of their own files.
+from server import calibrate_cli, price_cli  # noqa: E402
+
+model.command("calibrate")(calibrate_cli.calibrate_model)
+model.command("grade")(price_cli.grade)
+model.command("price")(price_cli.price_grade)
+model.command("calibrate")(calibrate_model)
+model.command("grade")(grade)
+model.command("price")(price_grade)
+model.add_typer(promotion)
+model.add_typer(gates)
 model.command("explain")(explain)
+model.command("rescore")(rescore_model)
+model.command("freshness")(show_freshness)
+model.command("publish")(publish_model)

@@ -33,6 +33,7 @@ from fedcredit.link.parts import (
     trusted,
 )
 from fedcredit.trust.membership import Manifest
+from server.gateway_scoring import scoring_ways
 
 # Flower 1.41, flwr.superlink.routers: what a registered node calls, and what submits, follows and stops a run.
 # Registration is the manifest's business, so neither side may add or remove nodes, federations or accounts.
@@ -83,6 +84,7 @@ class Place:
     metrics_port: int
     require_pq: bool = True
     max_body_bytes: int = MAX_BODY_BYTES
+    scoring: str = ""  # "127.0.0.1:port" of a scoring service, where there is one
 
 
 def flower_key_header(flower_key: str) -> str:
@@ -124,6 +126,7 @@ def gateway_config(passes: Passes, place: Place) -> Part:
         _way("institution", f"/v1/fleet/(?:{FLEET})", limit, fleet, header=True),
         _way("operator", f"/v1/control/(?:{CONTROL})", limit, control),
         _file("institution|operator", "/v1/manifest", root=place.manifest.parent, rewrite=_named(place.manifest)),
+        *scoring_ways(place.scoring),
         _file("operator", STUDY_FILE, root=place.studies, rewrite={"strip_path_prefix": "/v1/studies"}),
     ]
     metrics: Part = {"match": [is_uri("/metrics")], "handle": [{"handler": "metrics"}], "terminal": True}

@@ -83,5 +83,6 @@ class GatewayProcess:
             studies=studies,
             metrics_port=self._metrics_port,
             require_pq=settings.require_pq,
+            scoring=settings.scoring,
         )
         return gateway_config(Passes.of(manifest), place)

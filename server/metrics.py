@@ -1,4 +1,4 @@
-"""The consortium's home becomes the platform's metrics: manifest, certificates, nodes, studies, gateway, backup.
+"""The consortium's home becomes the platform's metrics: manifest, certificates, nodes, studies, backup, scores.
 
     python -m server.metrics --home DIR --port 9410
 
@@ -12,6 +12,8 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ from fedcredit.gauges import (
     word,
 )
 from server.gateway_metrics import responses
+from server.scoring.places import BOOK, RECORD
+from server.scoring.weigh import weigh_file
 
 PORT = 9410
 # Flower 1.41, supercore/state/schema/linkstate_models.py: what may be online; `online_until` is set by each heartbeat.
@@ -39,8 +43,8 @@ CERTIFICATES = {"authority": "authority/ca.crt", "superlink": "superlink/server.
 ACTIVE = {"gathering", "running", "cut"}  # server/deployed.py; a coordinator that was cut has work left
 
 
-def collect(home: Path) -> Iterable[Metric]:
-    """Every metric that the home gives now; what cannot be read is left out."""
+def collect(home: Path, *, runs: Path | None = None, now: datetime | None = None) -> Iterable[Metric]:
+    """Every metric that the home gives now, and the score books of RUNS/models; what cannot be read is left out."""
     sheet = Sheet("fedcredit_platform")
     _members(sheet, add_manifest(sheet, home / "manifest.json"))
     for name, path in CERTIFICATES.items():
@@ -52,13 +56,14 @@ def collect(home: Path) -> Iterable[Metric]:
         sheet.counter("gateway_responses", "Answers of the gateway by status code.", count, code=code)
     done = moment(read_json(home / "run" / "backup.json").get("time"))
     sheet.gauge("backup_timestamp_seconds", "When the last whole backup was made.", done)
+    _scores(sheet, runs, now=now or datetime.now(UTC))
     add_disk(sheet, home)
     return sheet.metrics()
 
 
-def serve_metrics(home: Path, port: int = PORT) -> Served:
+def serve_metrics(home: Path, port: int = PORT, *, runs: Path | None = None) -> Served:
     """Answer Prometheus on 127.0.0.1 from a thread; `.port` says where, `.close()` ends it."""
-    return serve(collect, home, port)
+    return serve(partial(collect, runs=runs), home, port)
 
 
 def _members(sheet: Sheet, manifest: dict[str, Any]) -> None:
@@ -102,13 +107,31 @@ def _studies(sheet: Sheet, folder: Path) -> None:
             sheet.gauge("study_quarantined", "Replies set aside in it.", count, study=study, code=code)
 
 
+def _scores(sheet: Sheet, runs: Path | None, *, now: datetime) -> None:
+    """How fresh the scores are, from the books themselves: so it is told also where nothing rescores any more."""
+    for path in sorted((runs / "models").glob(f"*/{BOOK}")) if runs is not None else ():
+        model, found = path.parent.name, weigh_file(path, now=now)
+        if found is None or word(model) != model:
+            continue
+        sheet.gauge("scores_live", "Living companies.", found.live, model=model)
+        sheet.gauge("scores_fresh", "Of these, with a score younger than 72 hours.", found.fresh, model=model)
+        sheet.gauge("scores_fresh_share", "Fresh over live.", found.share, model=model)
+        sheet.gauge("scores_unscored", "Of these, without any score.", found.unscored, model=model)
+        age = None if found.oldest_hours is None else found.oldest_hours * 3600
+        sheet.gauge("scores_oldest_seconds", "Age of the oldest score.", age, model=model)
+        record = read_json(path.with_name(RECORD))
+        good = moment(record.get("good"))
+        sheet.gauge("scores_rescored_timestamp_seconds", "When the last good rescoring began.", good, model=model)
+
+
 def main(words: list[str] | None = None) -> None:
     """Serve until told to stop."""
     asked = argparse.ArgumentParser(prog="python -m server.metrics", description="The platform's metrics on loopback.")
     asked.add_argument("--home", type=Path, required=True)
     asked.add_argument("--port", type=int, default=PORT)
+    asked.add_argument("--runs", type=Path, help="Folder of runs, whose models' scores are watched too.")
     said = asked.parse_args(words)
-    serve_metrics(said.home, said.port).thread.join()
+    serve_metrics(said.home, said.port, runs=said.runs).thread.join()
 
 
 if __name__ == "__main__":

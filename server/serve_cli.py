@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.errors import ConfigError
+from server.scoring_cli import key, revoke, score, token
 
 serve = typer.Typer(name="serve", no_args_is_help=True, help="Answer requests over HTTP until told to stop.")
 SHORTEST_TOKEN = 16
@@ -74,3 +75,7 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+for command in (score, key, token, revoke):
+    serve.command(command.__name__)(command)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from fedcredit.errors import TableError
 
 SPLITS = ("train", "validation", "test")
+CUT_BY = ("period", "size", "sector", "stratum")  # columns of `about` by which an institution's rows may be counted
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ def digest(windows: Windows) -> str:
 
 
 def save(windows: Windows, path: Path) -> None:
-    """Write one institution's windows as an .npz without pickle; `about` stays behind, training does not need it."""
+    """Write one institution's windows as an .npz without pickle; of `about` only the columns CUT_BY go along."""
+    cuts = [name for name in CUT_BY if name in windows.about]
+    kept: dict[str, Any] = {
+        f"about_{name}": windows.about[name].astype("str").to_numpy().astype(np.str_) for name in cuts
+    }
     np.savez(
         path,
         x=windows.x,
@@ -102,11 +108,12 @@ def save(windows: Windows, path: Path) -> None:
         features=np.asarray(windows.features, dtype=np.str_),
         schema_sha256=np.asarray(windows.schema_sha256),
         level=np.asarray(windows.level),
+        **kept,
     )
 
 
 def load(path: Path) -> Windows:
-    """The windows that `save` wrote, with an empty `about`.
+    """The windows that `save` wrote; of `about` there are the columns CUT_BY, as text, as far as the table had them.
 
     Raises:
         TableError: the file is missing, or is not what `save` wrote.
@@ -114,7 +121,8 @@ def load(path: Path) -> Windows:
     try:
         with np.load(path, allow_pickle=False) as held:
             parts = {name: held[name] for name in held.files}
-        about = pd.DataFrame(index=range(len(parts["y"])))
+        kept = {name: parts.pop(f"about_{name}") for name in CUT_BY if f"about_{name}" in parts}
+        about = pd.DataFrame(kept, index=range(len(parts["y"])))
         features = tuple(parts.pop("features").tolist())
         facts = {"schema_sha256": str(parts["schema_sha256"]), "level": int(parts.get("level", 3))}
         return Windows(**{**parts, "features": features, "about": about, **facts})

@@ -58,12 +58,30 @@ def auc_interval(
     """
     aucs, covariance = delong(y, scores, company=company)
     point, error = float(aucs.mean()), float(np.sqrt(max(covariance.mean(), 0.0)))
+    smaller = min(int(np.sum(np.asarray(y))), int(np.sum(1 - np.asarray(y))))
+    return Interval(point, *auc_ends(point, error=error, smaller=smaller, level=level))
+
+
+def auc_ends(point: float, *, error: float, smaller: int, level: float = LEVEL) -> tuple[float, float]:
+    """The ends of an AUC's interval, from its standard error and the size of the smaller class."""
     if not 0 < point < 1:
-        smaller = min(int(np.sum(np.asarray(y))), int(np.sum(1 - np.asarray(y))))
         far = float(((1 - level) / 2) ** (1 / smaller))
-        return Interval(point, far, 1.0) if point == 1 else Interval(point, 0.0, 1 - far)
+        return (far, 1.0) if point == 1 else (0.0, 1 - far)
     half = float(norm.ppf((1 + level) / 2)) * error / (point * (1 - point))
-    return Interval(point, float(expit(logit(point) - half)), float(expit(logit(point) + half)))
+    return float(expit(logit(point) - half)), float(expit(logit(point) + half))
+
+
+def placements_error(above: Floats, bad: Floats, below: Floats, good: Floats) -> float:
+    """Standard error of an AUC from the placements of `bad` and `good` companies, so many at each value."""
+    return float(np.sqrt(_spread(above, bad) / bad.sum() + _spread(below, good) / good.sum()))
+
+
+def _spread(value: Floats, weight: Floats) -> float:
+    total = float(weight.sum())
+    if total <= 1:
+        return float("nan")
+    mean = float(value @ weight) / total
+    return float(weight @ (value - mean) ** 2) / (total - 1)
 
 
 def paired_difference(

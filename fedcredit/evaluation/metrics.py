@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 from scipy.stats import rankdata
+
+from fedcredit.evaluation.logistic import line
 
 Floats = NDArray[np.float64]
 
 MIN_PER_CLASS = 10  # a slice with fewer of either class has no AUC
 ECE_BINS = 10
 CLOSEST_TO_CERTAIN = 1e-7  # a logit needs 0 < p < 1; float32 sigmoids saturate near here
-NEWTON_STEPS = 100
 
 
 class Curve(NamedTuple):
@@ -178,23 +179,5 @@ def recalibration(y: ArrayLike, p: ArrayLike) -> Recalibration:
     """
     outcome = np.asarray(y, dtype=np.float64)
     z = logit(np.clip(np.asarray(p, dtype=np.float64), CLOSEST_TO_CERTAIN, 1 - CLOSEST_TO_CERTAIN))
-    nowhere = Recalibration(float("nan"), float("nan"))
-    if not has_both_classes(outcome, least=1) or np.ptp(z) < 1e-9 or _separates(outcome, z):
-        return nowhere
-    center, spread = z.mean(), z.std()
-    design = np.column_stack([np.ones_like(z), (z - center) / spread])
-    beta = np.array([logit(outcome.mean()), 0.0])
-    for _ in range(NEWTON_STEPS):
-        fitted = expit(design @ beta)
-        hessian = (design * (fitted * (1 - fitted))[:, None]).T @ design
-        step = np.linalg.solve(hessian + 1e-12 * np.eye(2), design.T @ (outcome - fitted))
-        # A step of at most 2 standard deviations keeps Newton from overshooting on few positives.
-        beta = beta + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
-        if float(np.abs(step).max()) < 1e-10:
-            return Recalibration(float(beta[1] / spread), float(beta[0] - beta[1] * center / spread))
-    return nowhere
-
-
-def _separates(outcome: Floats, z: Floats) -> bool:
-    above, below = z[outcome == 1], z[outcome == 0]
-    return bool(above.min() >= below.max() or below.min() >= above.max())
+    found = line(z, good=1 - outcome, bad=outcome)
+    return Recalibration(found.slope, found.intercept) if found else Recalibration(float("nan"), float("nan"))

@@ -22,7 +22,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedcredit.errors import ConfigError, FederationError
-from fedcredit.evaluation.counts import auc_of_counts
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation import checkpoint
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
@@ -188,7 +188,7 @@ class _Rounds:
 
     def finish(self, state: RunState) -> RunState:
         """Score the last round's model, and choose."""
-        if self._task.metrics == "none":
+        if self._task.metrics != "exact":
             return state
         # One past the last round: a head that stays home is then the one of the last round.
         number = state.round + 1

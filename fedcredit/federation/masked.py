@@ -75,15 +75,33 @@ def plan_of(task: Task, group: Sequence[str], *, session: str, pinned: Mapping[s
         ConfigError: an institution of the group is not pinned, or the session's name is too long.
         SecaggRefused: too few institutions, or numbers that do not fit.
     """
+    schema = hashlib.sha256(task.to_json().encode()).digest()
+    encoding = Layout.of(task, group, size=size).encoding
+    return named_plan(task.run, group, session=session, pinned=pinned, schema=schema, encoding=encoding)
+
+
+def named_plan(
+    run: str,
+    group: Sequence[str],
+    *,
+    session: str,
+    pinned: Mapping[str, PublicIdentity],
+    schema: bytes,
+    encoding: Encoding,
+) -> Plan:
+    """The plan of one set-up of a run, over institutions that are named.
+
+    Raises:
+        ConfigError: an institution of the group is not pinned, or the session's name is too long.
+        SecaggRefused: too few institutions, or numbers that do not fit.
+    """
     unknown = sorted(set(group) - pinned.keys())
     if unknown:
         hint = "its identity comes with the roster that the officers signed"
         raise ConfigError("roster", found=f"no identity of {unknown[0]!r}", expected="one for each", hint=hint)
     if len(session) > MAX_SESSION:
         raise ConfigError("session", found=f"{len(session)} letters", expected=f"at most {MAX_SESSION}")
-    schema = hashlib.sha256(task.to_json().encode()).digest()
-    roster = Roster({name: pinned[name] for name in group})
-    return Plan(f"{task.run}/{session}", roster, schema, Layout.of(task, group, size=size).encoding)
+    return Plan(f"{run}/{session}", Roster({name: pinned[name] for name in group}), schema, encoding)
 
 
 def model_sha256(arrays: ArrayRecord) -> bytes:

@@ -12,6 +12,7 @@ from typing import Literal
 from flwr.app import ConfigRecord
 
 from fedcredit.errors import ConfigError
+from fedcredit.federation.counting import CountTerms
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.distributed import Crowd
@@ -32,6 +33,10 @@ SHARES = "query.shares"
 MASKED = "train.masked"
 SURVIVORS = "query.survivors"
 UNMASK = "query.unmask"
+# Held-out rows counted by score, class and segment (counting.py): in the clear, or under the same masks.
+COUNTS = "query.counts"
+COUNTS_MASKED = "query.masked"
+COUNTING = (COUNTS, COUNTS_MASKED)
 
 # Record names and keys: Flower's defaults where it has one.
 ARRAYS = "arrays"
@@ -41,6 +46,7 @@ EXAMPLES = "num-examples"
 SECAGG = "secagg"  # a message of the masking protocol, in the config record
 DEAL = "secagg-deal"  # the shares of the next round, beside a masked update
 WORDS = "masked"  # the masked vector, in the arrays record
+QUESTION = "counts"  # in the config: which counts are asked for; and the array of them that comes back
 
 MAX_TASK_BYTES = 64 * 1024  # a task is a few hundred bytes of JSON
 MAX_PERIODS = MAX_WIDTH = 1024  # a larger model would only be asked for to exhaust an institution's memory
@@ -131,7 +137,8 @@ class Task:
 
     `share` names the arrays that travel: all of them, or the body only (each institution keeps its own head).
     `personal` is the fine-tuning that an institution does for itself after the last round. `study` is the name under
-    which a consortium has allowed it.
+    which a consortium has allowed it. metrics: `exact` validation counts, none, or `noised` ones; `counts` are the
+    terms on which evaluations are answered, if any is. A task without them is written as before there were any.
 
     >>> task = Task(run="r1", model=ModelSettings(kind="logistic"), features=("debt",), time=1, seed=7)
     >>> Task.from_json(task.to_json()) == task
@@ -148,9 +155,10 @@ class Task:
     privacy: PrivacyTerms | None = None
     personal: LocalSettings | None = None
     personal_mu: float = 0.0
-    metrics: Literal["exact", "none"] = "exact"
+    metrics: Literal["exact", "noised", "none"] = "exact"
     masking: Masking | None = None
     study: str = ""
+    counts: CountTerms | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -183,6 +191,20 @@ class Task:
             self._check_distributed(self.privacy)
         if not 0.0 <= self.personal_mu < float("inf"):
             raise ConfigError("task.personal_mu", found=str(self.personal_mu), expected="a number, 0 or more")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        """Noised counts have an epsilon, exact ones have none, and without metrics there are no counts."""
+        said = "none" if self.counts is None else "noised" if self.counts.is_noised else "exact"
+        if said != self.metrics and (self.metrics == "noised" or self.counts is not None):
+            hint = "counts.epsilon goes with metrics: noised, and counts without it with metrics: exact"
+            raise ConfigError("task.counts", found=f"{said} counts, metrics {self.metrics}", expected="both", hint=hint)
+        if self.counts is not None and self.share == "body":
+            hint = "each institution would score with a head of its own, and the sum would be of no model"
+            raise ConfigError("task.counts", found="counts with share=body", expected="share: all", hint=hint)
+        if self.counts is not None and self.counts.is_noised and self.masking is not None:
+            for group in self.masking.groups:
+                Crowd.of(len(group), dropouts=self.counts.dropouts)
 
     def _check_distributed(self, terms: PrivacyTerms) -> None:
         """A sum of gradients is what distributed noise is for: one plain step a round, under masks."""
@@ -214,6 +236,8 @@ class Task:
             raw = json.loads(text)
         except (ValueError, RecursionError):
             raise ConfigError("task", found="text that is not JSON", expected="one JSON object") from None
+        if isinstance(raw, dict):
+            raw.setdefault("counts", None)
         return build(Task, raw, where="task", complete=True)
 
     def as_config(self, **more: int | float | str) -> ConfigRecord:
@@ -233,4 +257,7 @@ class Task:
 @lru_cache(maxsize=64)
 def _as_json(task: Task) -> str:
     # Every message of a run carries the same task, and taking it apart costs more than sending it.
-    return json.dumps(dataclasses.asdict(task), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    said = dataclasses.asdict(task)
+    if said["counts"] is None:  # so that a run that began before there were counts goes on under the same digest
+        del said["counts"]
+    return json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -27,7 +27,6 @@ from fedcredit.federation.messages import (
     DEAL,
     EXAMPLES,
     KEYS,
-    MASKED,
     METRICS,
     SECAGG,
     SHARES,
@@ -35,7 +34,7 @@ from fedcredit.federation.messages import (
     UNMASK,
     Task,
 )
-from fedcredit.federation.opened import Opened, open_sum
+from fedcredit.federation.opened import Opened
 from fedcredit.federation.sums import MaskedSum, uploads_of
 from fedcredit.privacy.secagg import (
     SecaggRefused,
@@ -86,6 +85,19 @@ class MaskedCollector:
             raise FederationError("evaluate", found="no arrays", expected="the final model")
         opened = self._open_all(number, messages, incoming, {EVALUATES: 1})
         return _added([found.counts for found, _ in opened.values()])
+
+    def collect_counts(self, number: int, messages: Sequence[Message]) -> Collected:
+        """The counts of an evaluation, summed over all groups, or none; who was faulty or silent at any step of it."""
+        self._faults, self._missing = {}, set()
+        incoming = messages[0].content[ARRAYS] if messages else None
+        opened = self._open_all(number, messages, incoming, {}) if isinstance(incoming, ArrayRecord) else {}
+        return Collected(
+            updates=[],
+            institutions=sorted(name for one in opened for name in one.survivors),
+            quarantined={name: why for name, why in sorted(self._faults.items()) if name not in self._missing},
+            missing=sorted(self._missing),
+            counts=_added([found.counts for found, _ in opened.values()]),
+        )
 
     def _open_all(
         self, number: int, messages: Sequence[Message], incoming: ArrayRecord, more: Mapping[str, int]
@@ -138,13 +150,14 @@ class MaskedCollector:
         asked = {**next(iter(configs.values())), **one.settings, **more}
         asked |= {"server-round": cohort.round, "attempt": cohort.attempt}
         bound = settings_sha256(ConfigRecord(asked))
-        started = start_round(cohort, model_sha256=model_sha256(incoming), settings_sha256=bound)
+        model = one.bound_model(model_sha256(incoming), number=cohort.round)
+        started = start_round(cohort, model_sha256=model, settings_sha256=bound)
         replies = self._send(
             [
                 Message(
                     RecordDict({ARRAYS: incoming, CONFIG: ConfigRecord({**asked, SECAGG: start})}),
                     self._nodes[name],
-                    MASKED,
+                    one.kind,
                 )
                 for name, start in started.outbox.items()
                 if name in configs
@@ -158,8 +171,7 @@ class MaskedCollector:
             self._faults |= {name: fault.code for name, fault in faults.items()}
         one.survivors = unmasked.survivors
         one.deal(cohort.round + 1, {name: said for name, reply in replies.items() if (said := _bytes_of(reply, DEAL))})
-        found = open_sum(unmasked.words, one.layout, task=self._task, incoming=incoming)
-        return found, replies[unmasked.survivors[0]]
+        return one.open(unmasked.words, incoming=incoming), replies[unmasked.survivors[0]]
 
     def _ask(
         self,

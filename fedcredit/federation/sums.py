@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message
@@ -13,7 +14,8 @@ from fedcredit.errors import FederationError
 from fedcredit.federation.arrays import decode, encode
 from fedcredit.federation.cohort import Member
 from fedcredit.federation.masked import Layout, plan_of
-from fedcredit.federation.messages import ARRAYS, CONFIG, SECAGG, WORDS, Task
+from fedcredit.federation.messages import ARRAYS, CONFIG, MASKED, SECAGG, WORDS, Task
+from fedcredit.federation.opened import Opened, open_sum
 from fedcredit.privacy.secagg import Encoding, Plan
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.privacy.secagg.plan import least
@@ -26,8 +28,11 @@ from fedcredit.trust.keys import PublicIdentity
 class MaskedSum:
     """The sum over one group of institutions. A run that goes on after a crash, or has to set up again, makes new keys.
 
-    cap: the number of rows or companies from which on an institution weighs no more.
+    cap: the number of rows or companies from which on an institution weighs no more. kind: of the message that brings
+    the masked words.
     """
+
+    kind: ClassVar[str] = MASKED
 
     task: Task
     group: tuple[str, ...]
@@ -44,13 +49,20 @@ class MaskedSum:
     _asked: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.layout = Layout.of(self.task, self.group, size=self.size)
         self.plan: Plan = plan_of(self.task, self.group, session=self.session, pinned=self.pinned, size=self.size)
 
     @property
     def settings(self) -> dict[str, int | str]:
         """What every message of this sum says besides the task."""
         return {"session": self.session, "cap": self.cap}
+
+    def bound_model(self, model_sha256: bytes, *, number: int) -> bytes:
+        """What masks are bound to, and sums held against each other by: here, the global model."""
+        return model_sha256
+
+    def open(self, words: Words, *, incoming: ArrayRecord) -> Opened:
+        """What the opened words say. Raises EncodingRefused: they are no sum."""
+        return open_sum(words, Layout.of(self.task, self.group, size=self.size), task=self.task, incoming=incoming)
 
     def deal(self, number: int, deals: dict[str, bytes]) -> None:
         """Keep the shares of round `number` that rode on the round before."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -22,16 +21,14 @@ from fedcredit.data.features import make_windows
 from fedcredit.data.schema import Column, Table
 from fedcredit.errors import ModelError
 from fedcredit.models.calibrated import PriorShift, calibrate
-from fedcredit.models.card import ASK_AGAIN, Bundle, check_weights, from_card
+from fedcredit.models.card import Bundle, check_weights, from_card
+from fedcredit.models.files import ASK_AGAIN, CARD, MANIFEST, WEIGHTS, digest, read_files
 from fedcredit.models.train import evaluate
 
 __all__ = ["Bundle", "PriorShift", "read", "score", "write"]
 
-WEIGHTS, CARD, MANIFEST = "weights.safetensors", "model.json", "MANIFEST.sha256"
 ONE_SPLIT = "all rows"
 BATCH = 2048  # windows at once: what fits the processor's cache is scored nearly twice as fast
-# The largest LSTM of the studies weighs under 1 MB, the largest card under 100 kB: more than this is no bundle of ours.
-MAX_BYTES = {WEIGHTS: 64 << 20, CARD: 4 << 20, MANIFEST: 64 << 10}
 
 
 def write(folder: Path, bundle: Bundle) -> Bundle:
@@ -46,7 +43,7 @@ def write(folder: Path, bundle: Bundle) -> Bundle:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(bundle.weights.items())}
     card = json.dumps(bundle.card(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     files = {CARD: card.encode() + b"\n", WEIGHTS: save_tensors(weights)}
-    manifest = "".join(f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items())).encode()
+    manifest = "".join(f"{digest(content)}  {name}\n" for name, content in sorted(files.items())).encode()
     files[MANIFEST] = manifest
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
@@ -66,7 +63,7 @@ def write(folder: Path, bundle: Bundle) -> Bundle:
             "free some space or name a new folder; nothing was left half-written",
         )
         raise ModelError(str(folder), found=found, expected="a new folder that can be written", hint=hint) from fault
-    return replace(bundle, sha256=_sha256(manifest))
+    return replace(bundle, sha256=digest(manifest))
 
 
 def read(folder: Path) -> Bundle:
@@ -75,59 +72,16 @@ def read(folder: Path) -> Bundle:
     Raises:
         ModelError: a file is missing, changed, oversize or not of this format, or the weights do not fit.
     """
-    manifest = _content(folder, MANIFEST)
-    listed = _listed(manifest, where=str(folder / MANIFEST))
-    contents = {}
-    for name, digest in listed.items():
-        contents[name] = _content(folder, name)
-        if _sha256(contents[name]) != digest:
-            found = "content that differs from the manifest"
-            raise ModelError(str(folder / name), found=found, expected=f"sha256 {digest[:12]}...", hint=ASK_AGAIN)
+    contents = read_files(folder)
     try:
         weights = load_tensors(contents[WEIGHTS])
     except (SafetensorError, KeyError, ValueError) as fault:
         raise ModelError(
             str(folder / WEIGHTS), found="unreadable tensors", expected="safetensors", hint=ASK_AGAIN
         ) from fault
-    bundle = from_card(contents[CARD], weights=weights, sha256=_sha256(manifest), where=str(folder / CARD))
+    bundle = from_card(contents[CARD], weights=weights, sha256=digest(contents[MANIFEST]), where=str(folder / CARD))
     check_weights(bundle, where=str(folder / WEIGHTS))
     return bundle
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _content(folder: Path, name: str) -> bytes:
-    path, most = folder / name, MAX_BYTES.get(name, MAX_BYTES[WEIGHTS])
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except OSError as fault:
-        found = os.strerror(fault.errno or 0)
-        hint = f"a model bundle is a folder with {CARD}, {WEIGHTS} and {MANIFEST}"
-        raise ModelError(str(path), found=found, expected="a readable file", hint=hint) from fault
-    if len(content) > most:
-        raise ModelError(str(path), found="an oversize file", expected=f"at most {most:,} bytes", hint=ASK_AGAIN)
-    return content
-
-
-def _listed(manifest: bytes, *, where: str) -> dict[str, str]:
-    """File names and digests of a manifest in the form that `sha256sum -c` reads."""
-    listed = {}
-    for number, line in enumerate(manifest.decode(errors="replace").splitlines(), start=1):
-        digest, _, name = line.partition("  ")
-        is_plain = name == Path(name).name and name not in ("", ".", "..", MANIFEST)
-        if not (is_plain and len(digest) == 64 and set(digest) <= set("0123456789abcdef")):
-            raise ModelError(
-                f"{where}, line {number}", found="another form", expected="'<sha256>  <file>'", hint=ASK_AGAIN
-            )
-        listed[name] = digest
-    if missing := {CARD, WEIGHTS} - set(listed):
-        raise ModelError(
-            where, found=f"no line for {', '.join(sorted(missing))}", expected="every file", hint=ASK_AGAIN
-        )
-    return listed
 
 
 def score(bundle: Bundle, table: Table) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.calibrated import PriorShift, Step
 from fedcredit.models.factors import Factor
-from fedcredit.models.steps import as_card
+from fedcredit.models.files import ASK_AGAIN
+from fedcredit.models.steps import MAX_STEPS, as_card
 from fedcredit.models.steps import from_card as read_steps
 from fedcredit.strict import build as build_strictly
 
@@ -24,7 +25,6 @@ CARD_VERSION = 2  # 1 had one prior shift or none as its calibration, and no sca
 SCALES = ("master19",)  # what a card may name; fedcredit.credit.scale holds the grades
 # Larger architectures than these would only be claimed to exhaust the reader's memory or time.
 MAX_WIDTH, MAX_LAYERS, MAX_PERIODS = 1 << 16, 64, 1024
-ASK_AGAIN = "ask whoever gave you the bundle for it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,10 @@ class Bundle:
         if (self.epsilon is None) != (self.delta is None):
             found = f"epsilon {self.epsilon}, delta {self.delta}"
             raise ModelError("privacy of the model", found=found, expected="both, or neither")
+        if len(self.calibration) > MAX_STEPS:
+            found = f"{len(self.calibration)} steps of calibration"
+            hint = "calibrate the raw output (column p) instead of a calibrated PD once more"
+            raise ModelError("calibration", found=found, expected=f"at most {MAX_STEPS}", hint=hint)
         if self.scale not in (None, *SCALES):
             raise ModelError("scale of the model", found="another scale", expected=" or ".join(SCALES))
 

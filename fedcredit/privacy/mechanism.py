@@ -20,9 +20,10 @@ Kind = Literal["training", "binning", "statistic", "metrics", "audit"]
 class Mechanism:
     """`count` equal noisy queries of one kind.
 
-    noise_scale: of Gaussian noise the standard deviation, of Laplace noise the scale, over the largest change that one
-    company can make (the clip). sampling `poisson`: every company is in a query with chance sample_rate, drawn by the
-    institution and known to nobody; `none`: all companies are in, or batches are fixed, and nothing is amplified.
+    noise_scale: of Gaussian noise the standard deviation, of Laplace noise the scale (of the discrete one too, which is
+    for whole numbers), over the largest change that one company can make (the clip). sampling `poisson`: every company
+    is in a query with chance sample_rate, drawn by the institution and known to nobody; `none`: all companies are in,
+    or batches are fixed, and nothing is amplified.
 
     >>> m = Mechanism("metrics", noise_scale=40.0)
     >>> Mechanism.from_json(m.to_json()) == m

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-Noise = Literal["gaussian", "laplace"]
+Noise = Literal["gaussian", "laplace", "discrete_laplace"]
 
 # Width of the grid of privacy losses, rounded upwards; wide totals take a wider one, which only adds to epsilon.
 FINE, COARSE = 1e-4, 1e-3
@@ -71,8 +71,17 @@ def _composed(query: Query, grid: float) -> Any:
 @lru_cache(maxsize=256)
 def _once(query: Query, grid: float) -> Any:
     """The privacy loss of one query, a company being added or removed; it takes most of the time."""
-    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism, from_laplace_mechanism
+    from dp_accounting.pld.privacy_loss_distribution import (
+        from_discrete_laplace_mechanism,
+        from_gaussian_mechanism,
+        from_laplace_mechanism,
+    )
 
+    if query.noise == "discrete_laplace":
+        # Of whole numbers that move by one: every loss is +-epsilon, which no noise of that epsilon exceeds.
+        return from_discrete_laplace_mechanism(
+            1 / query.scale, value_discretization_interval=grid, sampling_prob=query.sample_rate
+        )
     make = from_gaussian_mechanism if query.noise == "gaussian" else from_laplace_mechanism
     return make(query.scale, value_discretization_interval=grid, sampling_prob=query.sample_rate)
 

@@ -17,12 +17,13 @@ MOST_REPEATS = 1024
 
 @dataclass(frozen=True)
 class StudySpend:
-    """What the runs of one study charged together; repeats and failed runs count."""
+    """What the runs of one study charged together; repeats and failed runs count. Its evaluations stand apart too."""
 
     study: str
     runs: int
     charges: int
     epsilon: float
+    epsilon_metrics: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,22 @@ def _study(entries: Sequence[Entry], study: str, *, delta: float) -> StudySpend:
     mine = [entry for entry in entries if entry.study == study]
     charges = [entry for entry in mine if entry.event == "charge"]
     runs = len({entry.run for entry in mine})
-    return StudySpend(study, runs, len(charges), joint_epsilon(charged(charges), delta=delta))
+    metrics = [entry for entry in charges if entry.kind == "metrics"]
+    return StudySpend(
+        study,
+        runs,
+        len(charges),
+        joint_epsilon(charged(charges), delta=delta),
+        joint_epsilon(charged(metrics), delta=delta),
+    )
 
 
 def _next(
     entries: Sequence[Entry], done: list[Mechanism], *, delta: float, ceiling: float | None, epsilon: float | None
 ) -> NextRun | None:
     plans = [entry for entry in entries if entry.event == "plan"]
+    trained = {entry.run for entry in plans if entry.kind == "training"}
+    plans = [entry for entry in plans if entry.run in trained] or plans  # a study's evaluations are no run
     if not plans:
         return None
     plan = [entry.spends for entry in plans if entry.run == plans[-1].run]

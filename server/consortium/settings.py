@@ -16,6 +16,7 @@ from fedcredit.trust.words import checked_address, checked_name, host_of
 
 MAX_SETTINGS_BYTES = 64 * 1024
 LONGEST = 3650  # days
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Settings:
 
     require_pq: whether a link without X25519MLKEM768 is refused. manifest_days: after so many days without a new
     version every node stops, so that a platform that was cut off, or taken over and silent, does not go on for ever.
+    scoring: where `fedcredit serve score` listens, on loopback; members then reach it at /v1/score by the gateway.
     """
 
     name: str
@@ -32,11 +34,14 @@ class Settings:
     manifest_days: int = 90
     certificate_days: int = 365
     join_days: int = 14
+    scoring: str = ""
     schema: int = 1
 
     def __post_init__(self) -> None:
         checked_name(self.name, where="name")
         checked_address(self.gateway, where="gateway")
+        if self.scoring and host_of(checked_address(self.scoring, where="scoring")) not in LOOPBACK:
+            raise ConfigError("scoring", found=self.scoring, expected="an address on loopback, such as 127.0.0.1:8790")
         for name in ("manifest_days", "certificate_days", "join_days"):
             if not 0 < getattr(self, name) <= LONGEST:
                 raise ConfigError(name, found=str(getattr(self, name)), expected=f"1 to {LONGEST} days")

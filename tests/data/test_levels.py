@@ -39,6 +39,8 @@ def test_what_is_computed_from_rows_has_their_level() -> None:
         "evaluate": 4,
         "query.spent": 2,
         "train.masked": 4,
+        "query.counts": 4,
+        "query.masked": 4,
     } | dict.fromkeys(
         ["query.keys", "query.agree", "query.confirm", "query.shares", "query.survivors", "query.unmask"], 1
     )

@@ -22,8 +22,9 @@ from clients.app import app
 from clients.training import batch_order
 from fedcredit.config import CONFIGS
 from fedcredit.errors import CheckpointError, ConfigError, FederationError
-from fedcredit.evaluation.counts import auc_of_counts, score_counts
+from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.evaluation.metrics import auc
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation import checkpoint, engine
 from fedcredit.federation.checkpoint import Arrays, RoundRecord
 from fedcredit.federation.cohort import gather
@@ -63,7 +64,7 @@ def model_of(arrays: Arrays, kind: str = "logistic") -> torch.nn.Module:
 def validation_auc(nodes: Nodes, arrays: Arrays) -> float | None:
     rows = [windows.part("validation") for windows in nodes.windows]
     p = np.concatenate([evaluate(model_of(arrays), torch.from_numpy(part.x)) for part in rows])
-    return auc_of_counts(score_counts(p, np.concatenate([part.y for part in rows]), bins=SCORE_BINS))
+    return auc_of_counts(ScoreGrid(bins=SCORE_BINS).count(p, np.concatenate([part.y for part in rows])))
 
 
 def test_fedavg_of_three_banks_is_the_mean_of_their_own_models_weighted_by_their_rows(nodes: MakeNodes) -> None:

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from clients.institution import run_folder
 from fedcredit.errors import ConfigError, FederationError, TableError
-from fedcredit.evaluation.counts import auc_of_counts, score_counts
+from fedcredit.evaluation.grid import ScoreGrid
+from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation import personal
 from fedcredit.federation.checkpoint import RoundRecord
 from fedcredit.federation.grid import InProcessGrid
@@ -77,7 +78,7 @@ def test_the_validation_of_a_round_uses_the_heads_of_that_round(nodes: MakeNodes
         model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
         p.append(evaluate(model, torch.from_numpy(part.x)))
         y.append(part.y)
-    by_hand = auc_of_counts(score_counts(np.concatenate(p), np.concatenate(y), bins=SCORE_BINS))
+    by_hand = auc_of_counts(ScoreGrid(bins=SCORE_BINS).count(np.concatenate(p), np.concatenate(y)))
     assert done.state.history[-1].validation_auc == by_hand
 
 

@@ -39,10 +39,18 @@ def freshness(con: DuckDBPyConnection, *, as_of: datetime) -> Freshness:
     sources report by the month, so the share is high in the days in which they do, and low between them.
     """
     moment = plain(as_of)
-    since = month_end(moment, ago=LIFE_MONTHS + 1)
-    signs = " OR ".join(f"{group}_newest > DATE '{since}'" for group in LIFE_SIGNS)
     counts = con.execute(
         f"SELECT count(*), count(*) FILTER (input_known_at > TIMESTAMP '{moment - FRESH}')"
-        f" FROM derived.features JOIN derived.measures USING (firm) WHERE {signs}"
+        f" FROM derived.features JOIN derived.measures USING (firm) WHERE {life_signs(moment)}"
     ).fetchall()[0]
     return Freshness(*counts)
+
+
+def life_signs(moment: datetime) -> str:
+    """The condition on derived.measures by which a company is alive at a moment.
+
+    >>> life_signs(datetime(2025, 6, 20)).partition(" OR ")[0]
+    "accounts_newest > DATE '2025-02-28'"
+    """
+    since = month_end(moment, ago=LIFE_MONTHS + 1)
+    return " OR ".join(f"{group}_newest > DATE '{since}'" for group in LIFE_SIGNS)

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from fedcredit.errors import ConfigError
 from fedcredit.federation import messages
+from fedcredit.federation.counting import CountTerms
 from fedcredit.federation.messages import Masking, PrivacyTerms, Task
 from fedcredit.models.build import ModelSettings
 from fedcredit.models.factors import Factor
@@ -68,6 +69,7 @@ def test_default_schema_takes_tasks_and_nothing_else() -> None:
         (LocalSettings, ("$defs", "local")),
         (PrivacyTerms, ("$defs", "privacy")),
         (Masking, ("$defs", "masking")),
+        (CountTerms, ("$defs", "counts")),
     ],
 )
 def test_default_schema_has_every_field_of_a_task(kind: Any, place: tuple[str, ...]) -> None:
@@ -76,7 +78,8 @@ def test_default_schema_has_every_field_of_a_task(kind: Any, place: tuple[str, .
     for step in place:
         schema = schema[step]
     fields = {field.name for field in dataclasses.fields(kind)}
-    assert set(schema["properties"]) == set(schema["required"]) == fields
+    optional = {"counts"} if kind is Task else set()  # a task without them does not name them
+    assert set(schema["properties"]) == set(schema["required"]) | optional == fields
     assert schema["additionalProperties"] is False
     hints = get_type_hints(kind)
     for name in fields:

@@ -1,0 +1,91 @@
+"""The score book becomes what a caller may see of a company: its grade, the path to it, and reasons up to a level."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime
+from pathlib import Path as Folder
+from typing import Any
+
+from server.scoring.book import BookError, ScoreBook
+from server.scoring.messages import Path, Step
+from server.scoring.refusal import ScoringRefused
+from server.scoring.scored import Scored
+from server.scoring.tokens import Caller
+
+WAIT_SECONDS = 2.0  # for whoever writes the book
+LONGEST = 64
+# JR/T 0197-2020: who answers a company's questions sees restricted fields, who examines the model confidential ones.
+LEVEL = {"institution": 3, "data_scientist": 2, "ops": 1, "auditor": 4}
+UNKNOWN = 5  # of reasons that do not say
+
+
+class Grades:
+    """Reads one book; opened at the first question, since the book may come later than the service."""
+
+    def __init__(self, path: Folder) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._book: ScoreBook | None = None
+
+    def path(self, company: str, caller: Caller, now: datetime, fresh_hours: float) -> Path:
+        """The company's grades. Raises ScoringRefused: it is unknown, or the book is locked."""
+        if not 0 < len(company) <= LONGEST:
+            raise ScoringRefused("field", "company", found="another length", expected=f"1 to {LONGEST} characters")
+        try:
+            book = self._opened()
+            newest, path = (book.latest(company), book.path(company)) if book else (None, [])
+        except BookError as fault:
+            raise ScoringRefused(
+                "busy", "score book", found=fault.found, expected="a book that can be read", hint="send it again"
+            ) from None
+        if newest is None:
+            hint = "fedcredit model rescore scores the companies of the platform"
+            raise ScoringRefused("unknown-company", "company", found="no score", expected="a scored company", hint=hint)
+        told = _reasons(newest.reasons)
+        is_shown = told is not None and _level(told) <= LEVEL[caller.role]
+        return Path(
+            company=company,
+            grade=newest.grade or "",
+            pd=newest.pd,
+            age_hours=round(newest.age_hours(now), 3),
+            is_fresh=not newest.is_stale(now, fresh_hours),
+            path=[_step(one) for one in path],
+            reasons=told if is_shown else None,
+            are_reasons_hidden=told is not None and not is_shown,
+        )
+
+    def close(self) -> None:
+        """Close the book."""
+        with self._lock:
+            if self._book is not None:
+                self._book.close()
+
+    def _opened(self) -> ScoreBook | None:
+        with self._lock:
+            if self._book is None and self._path.exists():
+                self._book = ScoreBook(self._path, is_writable=False, wait_seconds=WAIT_SECONDS)
+            return self._book
+
+
+def _reasons(text: str | None) -> dict[str, Any] | None:
+    found = json.loads(text) if text else None
+    return found if isinstance(found, dict) else None
+
+
+def _level(reasons: dict[str, Any]) -> int:
+    """For whom the book's reasons were made: `credit.reasons` left out what is above that level."""
+    found = reasons.get("level", UNKNOWN)
+    return found if type(found) is int else UNKNOWN
+
+
+def _step(one: Scored) -> Step:
+    return Step(
+        period=one.period or None,
+        pd=one.pd,
+        grade=one.grade or "",
+        model_version=one.model_version,
+        coverage=one.coverage,
+        known_at=one.input_known_at,
+        scored_at=one.scored_at,
+    )

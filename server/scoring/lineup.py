@@ -1,0 +1,80 @@
+"""The bundles that a desk names become the models that answer: champion, challenger, shadow, the champion before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedcredit.credit.scale import MASTER
+from fedcredit.errors import ModelError
+from fedcredit.models import bundle as bundles
+from fedcredit.models.bundle import Bundle
+from fedcredit.models.calibrated import calibrate
+from server.promotion.history import Promoted
+from server.scoring.policy import Policy
+from server.scoring.rows import RowReader
+
+GRADES = tuple(grade.name for grade in MASTER.grades)
+
+
+class Served:
+    """One verified model, ready to score windows; it never changes, so a request keeps the one that it began with."""
+
+    def __init__(self, bundle: Bundle, *, version: str, policy: Policy) -> None:
+        self.bundle, self.version = bundle, version
+        self.reader = RowReader(bundle, policy)
+        self._model = bundle.model()
+        self.scores(np.zeros((1, bundle.time, len(bundle.inputs)), dtype=np.float32))  # the first call is slow
+
+    @property
+    def sha256(self) -> str:
+        """Of its manifest."""
+        return self.bundle.sha256
+
+    @property
+    def model_version(self) -> str:
+        """What scores are stamped with."""
+        return self.bundle.version
+
+    def scores(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated probabilities (n,) of windows (n, time, inputs); NaN where the model gives none."""
+        with torch.inference_mode():
+            logits = self._model(torch.from_numpy(x))
+        p: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
+        return calibrate(p, self.bundle.calibration) if np.isfinite(p).all() else p
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The models of one pointer."""
+
+    champion: Served
+    challenger: Served | None = None
+    shadow: Served | None = None
+    previous: Served | None = None
+
+    def all(self) -> list[Served]:
+        """Those that there are."""
+        return [one for one in (self.champion, self.challenger, self.shadow, self.previous) if one is not None]
+
+
+def load(folder: Path, promoted: Promoted, policy: Policy) -> Served:
+    """The bundle in its folder, every file of it verified, after it has scored once. Raises ModelError."""
+    bundle = bundles.read(folder)
+    place = f"bundle {promoted.bundle_sha256[:12]}"
+    if bundle.sha256 != promoted.bundle_sha256:
+        raise ModelError(place, found=f"a bundle {bundle.sha256[:12]}", expected="the one that the desk names")
+    served = Served(bundle, version=promoted.version, policy=policy)
+    trial = served.scores(np.zeros((1, bundle.time, len(bundle.inputs)), dtype=np.float32))
+    if not np.isfinite(trial).all():
+        raise ModelError(place, found="a score that is no number", expected="a probability")
+    return served
+
+
+def grade_of(pd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index in GRADES of each probability."""
+    return MASTER.place(pd)
