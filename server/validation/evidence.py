@@ -12,6 +12,25 @@ from fedcredit.errors import RunError
 from server.promotion.evidence import FIGURES
 
 SCHEMA = 1
+TITLES = {
+    "auc": "AUC",
+    "delta_auc": "AUC, candidate - champion",
+    "gini": "Gini",
+    "ks": "KS",
+    "ece": "Expected calibration error",
+    "brier_skill": "Brier skill",
+    "observed_expected": "Observed / expected defaults",
+    "slope": "Calibration slope",
+    "jeffreys_p": "Smallest grade p",
+    "psi": "Population stability index",
+    "fairness_gap": "Largest gap between groups",
+    "epsilon": "Epsilon spent",
+    "epsilon_budget": "Epsilon allowed",
+    "membership_advantage": "Membership advantage",
+    "data_age_hours": "Age of the data, hours",
+    "quarantined": "Replies set aside in training",
+    "bad_rate_at_approval": "Bad rate at fixed approval",
+}
 
 
 @dataclass(frozen=True)

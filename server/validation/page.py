@@ -7,27 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.validation.content import Section, told
-from server.validation.evidence import Evidence
-
-TITLES = {
-    "auc": "AUC",
-    "delta_auc": "AUC, candidate - champion",
-    "gini": "Gini",
-    "ks": "KS",
-    "ece": "Expected calibration error",
-    "brier_skill": "Brier skill",
-    "observed_expected": "Observed / expected defaults",
-    "slope": "Calibration slope",
-    "jeffreys_p": "Smallest grade p",
-    "psi": "Population stability index",
-    "fairness_gap": "Largest gap between groups",
-    "epsilon": "Epsilon spent",
-    "epsilon_budget": "Epsilon allowed",
-    "membership_advantage": "Membership advantage",
-    "data_age_hours": "Age of the data, hours",
-    "quarantined": "Replies set aside in training",
-    "bad_rate_at_approval": "Bad rate at fixed approval",
-}
+from server.validation.evidence import TITLES, Evidence
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 
 from server.validation.acceptance import acceptance_section
 from server.validation.against import champion_section
+from server.validation.calibration import calibration_section
 from server.validation.content import Section
 from server.validation.counted import counted_section
 from server.validation.fairness import fairness_section
 from server.validation.grades import grades
 from server.validation.law import law_section
-from server.validation.lineage import lineage, partition, purpose
+from server.validation.lineage import lineage, purpose
 from server.validation.measured import Measured
-from server.validation.performance import calibration, lending, performance
+from server.validation.partition import partition
+from server.validation.performance import lending, performance
 from server.validation.privacy import privacy
 from server.validation.source import Scores
 from server.validation.stability import stability
@@ -29,7 +31,7 @@ SECTIONS: Mapping[str, Callable[[Measured], Section]] = {
     "counted": lambda m: counted_section(str(m.source.subject), m.counted),
     "lending": lambda m: lending(m.source, m.figures, others=_others(m)),
     "acceptance": lambda m: acceptance_section(m.source, m.corrected),
-    "calibration": lambda m: calibration(m.source, m.figures, m.groups),
+    "calibration": lambda m: calibration_section(m.source, m.figures, m.groups),
     "grades": lambda m: grades(m.source),
     "stability": lambda m: stability(m.source, m.figures["psi"]),
     "fairness": lambda m: fairness_section(m.source, m.unfair, m.figures["fairness_gap"], hides=not m.by_institution),
