@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path as Folder
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
 from fedcredit import __version__
-from server.scoring import described, messages
+from server.scoring import described, messages, shown
 from server.scoring.door import Door, as_response, told
 from server.scoring.gauges import Gauges
 from server.scoring.grades import LEVEL, Grades
@@ -67,7 +66,8 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         return told(await in_thread().run_in_executor(workers, service.many, batch, LEVEL[caller.role]))
 
     async def models(caller: Caller, _: bytes) -> Answer:
-        return told({"model": name, **service.models(with_trials=caller.role != "institution")})
+        trials = None if caller.role == "institution" else service.trials
+        return told({"model": name, **shown.models(service.lineup(), fault=service.champion.fault, trials=trials)})
 
     async def metrics(_: Caller, __: bytes) -> Answer:
         return Answer(200, await in_thread().run_in_executor(workers, generate_latest, door.registry))
@@ -148,6 +148,3 @@ async def _follow(door: Door) -> None:
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
         door.verifier.follow()
-
-
-__all__: list[Any] = ["create_app"]

@@ -90,7 +90,7 @@ def _through_gateway(folder: Path, port: int, content: bytes, *, token: str, sec
 
 
 def _exchanged(platform: Platform, port: int, request: bytes, asked: Path, *, token: str) -> dict[str, Any]:
-    """A promotion and a rollback while the load goes on: seconds from each command's start to the service's other answer."""
+    """Under load, a promotion and a rollback: seconds from each command's start to the service's other answer."""
     second = platform.ready(2)
     first = _version(port, request)
     found: list[Waits] = []

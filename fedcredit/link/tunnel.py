@@ -18,6 +18,7 @@ from fedcredit.link.parts import MAX_BODY_BYTES, Part, apps, curves, forward, is
 
 TunnelRole = Literal["institution", "operator"]
 WAYS = {"institution": "fleet/[a-z-]+|manifest", "operator": r"control/[a-z-]+|manifest|studies/[A-Za-z0-9._/-]+"}
+SCORES = r"score(?:/[A-Za-z0-9._~%-]+){0,2}"  # a scoring service behind the gateway; its callers have tokens
 LOOPBACK = "127.0.0.1"
 
 
@@ -104,8 +105,12 @@ def tunnel_config(
     way["transport"]["network_proxy"] = {"from": "url", "url": ends.proxy} if ends.proxy else {"from": "none"}
     ports = [port, *([local.port] if local else [])]
     hosts = [f"{name}:{each}" for name in (LOOPBACK, "localhost") for each in ports]
-    allowed = {**is_uri(f"/v1/(?:{WAYS[role]})"), "header": {"Host": hosts}, "not": [{"header": {"Origin": ["*"]}}]}
-    routes = [too_long, {"match": [allowed], "handle": [limit, way], "terminal": True}]
+    own: Part = {"header": {"Host": hosts}, "not": [{"header": {"Origin": ["*"]}}]}
+    ways = {WAYS[role]: way, SCORES: _with_token(way)}
+    routes = [too_long]
+    for uri, handler in ways.items():
+        match = {**is_uri(f"/v1/(?:{uri})"), **own}
+        routes.append({"match": [match], "handle": [limit, handler], "terminal": True})
     servers = {"tunnel": server(f"{LOOPBACK}:{port}", routes)}
     if local is None:
         return apps(servers)
@@ -113,3 +118,10 @@ def tunnel_config(
     servers["local"] = server(f"{LOOPBACK}:{local.port}", routes, tls=shown)
     pair = {"certificate": str(local.certificate.absolute()), "key": str(local.key.absolute())}
     return apps(servers, certificates=[pair])
+
+
+def _with_token(way: Part) -> Part:
+    """The same way, on which a caller's token is passed on."""
+    request = way["headers"]["request"]
+    kept = {**request, "delete": [name for name in request["delete"] if name != "Authorization"]}
+    return {**way, "headers": {**way["headers"], "request": kept}}

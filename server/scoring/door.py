@@ -11,12 +11,12 @@ import msgspec
 from fastapi import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from fedcredit.errors import FedCreditError
 from server.scoring.limits import Limits
 from server.scoring.messages import MOST_BYTES
 from server.scoring.refusal import ScoringRefused
-from server.scoring.repeats import SERVER_FAULT, Answer, Repeats
-from server.scoring.tokens import Caller, Verifier
+from server.scoring.repeats import Answer, Repeats
+from server.scoring.tokens import Caller
+from server.scoring.verifier import Verifier
 
 CERTIFICATE_HEADER = "fedcredit-certificate"  # set by the gateway, which takes it away from whoever else sends it
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -114,15 +114,7 @@ def told(value: Any, status: int = 200) -> Answer:
     return Answer(status, msgspec.json.encode(value))
 
 
-def plain(fault: FedCreditError, code: str) -> ScoringRefused:
-    """Another room's error as one of the service, without the path that it names."""
-    return ScoringRefused(code, "service", found=fault.found, expected=fault.expected)
-
-
 def as_response(fault: ScoringRefused, more: Mapping[str, str] | None = None) -> Response:
     """A refusal outside of every address."""
     headers = {**refusal_headers(fault), **(more or {})}
     return Response(fault.body(), fault.status, headers, media_type="application/json")
-
-
-__all__ = ["SERVER_FAULT", "Door", "as_response", "body_of", "plain", "told"]

@@ -48,5 +48,5 @@ class HealthGate:
         if count >= LEAST and self._failed > self._policy.error_share * count:
             return f"{self._failed} of {count} answers failed"
         if count >= LEAST and self._slow > SLOW_SHARE * count:
-            return f"{self._slow} of {count} answers took over {self._policy.latency_ms:g} ms"
+            return f"{self._slow} of {count} answers took over {self._policy.latency_ms:g} ms of computing"
         return ""

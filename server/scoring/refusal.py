@@ -8,9 +8,8 @@ import msgspec
 
 from fedcredit.errors import FedCreditError
 
-BAD_REQUEST, UNSEEN = 400, 422
 STATUS = {
-    "request": BAD_REQUEST,
+    "request": 400,
     "token": 401,
     "role": 403,
     "address": 404,

@@ -5,27 +5,23 @@ pandas would take most of the time of a single score. A test compares both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from fedcredit.data.features import PRESENT
-from fedcredit.data.periods import number_periods
-from fedcredit.data.schema import Column
-from fedcredit.data.transforms import AMOUNT_SCALE, inputs_of
-from fedcredit.errors import ModelError, TableError
+from fedcredit.data.transforms import inputs_of
+from fedcredit.errors import ModelError
 from fedcredit.models.bundle import Bundle
 from server.scoring.messages import Row
+from server.scoring.placed import PERIOD, period_of, placed
 from server.scoring.policy import Policy
 from server.scoring.refusal import ScoringRefused
-
-PERIOD = "period"
+from server.scoring.transforms import Inputs, Transforms, inputs_in
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,6 @@ class Window:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """Where a column's inputs start."""
-
-    column: Column
-    at: int
-
-
 class RowReader:
     """Reads rows for one bundle."""
 
@@ -54,28 +42,13 @@ class RowReader:
         self._policy, self._time, self._has_period = policy, bundle.time, schema.period is not None
         self._names = schema.features
         self._known = frozenset((*schema.features, PERIOD))
-        self._width = len(bundle.inputs)
-        width, self._places = 0, list[_Inputs]()
-        for column in schema.columns:
-            self._places.append(_Inputs(column, width))
-            width += len(inputs_of(type(schema)((column,), schema.label, schema.company)))
         if inputs_of(schema) + ((PRESENT,) if bundle.time > 1 else ()) != bundle.inputs:
             raise ModelError("inputs", found="other names", expected="those of the schema's columns")
-        self._categories = [one for one in self._places if one.column.kind == "category"]
-        self._pick = itemgetter_of([k for k, one in enumerate(self._places) if one.column.kind != "category"])
-        plain = [(k, one) for k, one in enumerate(self._places) if one.column.kind != "category"]
-        self._numbers = np.array([k for k, _ in plain], dtype=np.intp)
-        self._plain = [one for _, one in plain]
-        self._lo = np.array([_limit(one.column, "lo", -np.inf) for one in self._plain])
-        self._hi = np.array([_limit(one.column, "hi", np.inf) for one in self._plain])
-        kinds = [one.column.kind for one in self._plain]
-        self._whole = np.array([kind in ("flag", "month") for kind in kinds], dtype=bool)
-        self._months, self._amounts, self._ratios, self._scaled = (
-            np.flatnonzero([one == kind for one in kinds]) for kind in ("month", "amount", "ratio", "number")
-        )
-        self._scale = np.array([one.column.scale for one in self._plain])
-        self._target = np.array([one.at for one in self._plain], dtype=np.intp)
-        self._nullable = np.array([one.column.nullable for one in self._plain], dtype=bool)
+        columns = inputs_in(schema)
+        self._categories = [one for one in columns if one.column.kind == "category"]
+        self._numbers = [k for k, one in enumerate(columns) if one.column.kind != "category"]
+        self._pick = itemgetter_of(self._numbers)
+        self._transforms = Transforms([columns[k] for k in self._numbers], width=len(bundle.inputs))
 
     def read(self, rows: Sequence[Row]) -> Window:
         """The window of a company's rows, in any order.
@@ -89,14 +62,14 @@ class RowReader:
         periods: tuple[str | int | None, ...] = (None,)
         places: tuple[tuple[int, int], ...] = ((0, self._time - 1),)
         if self._has_period:
-            named = tuple(_period(row, at) for at, row in enumerate(rows))
-            periods, places = named, _placed(named, self._time)
+            named = tuple(period_of(row, at) for at, row in enumerate(rows))
+            periods, places = named, placed(named, self._time)
         elif len(rows) > 1:
             raise ScoringRefused("period", "rows", found=f"{len(rows)} rows", expected="one: the model has no periods")
         used = [at for at, _ in places]
         cells, known = self._cells(rows, used)
         made = self._made(cells, known, rows, used)
-        x = np.zeros((self._time, self._width), dtype=np.float32)
+        x = np.zeros((self._time, made.shape[1]), dtype=np.float32)
         x[[place for _, place in places]] = made
         coverage = float(known.sum()) / (self._time * len(self._names))
         last = known[-1]
@@ -133,22 +106,17 @@ class RowReader:
     def _made(
         self, cells: NDArray[np.float64], known: NDArray[np.bool_], rows: Sequence[Row], used: Sequence[int]
     ) -> NDArray[np.float32]:
-        there = known[:, self._numbers]
-        if (wrong := ~there & ~self._nullable).any():
+        there, fixed = known[:, self._numbers], self._transforms
+        if (wrong := ~there & ~fixed.is_nullable).any():
             raise self._fault("missing", wrong, used, found="no value", expected="a number: the model needs it")
-        outside = there & ((cells < self._lo) | (cells > self._hi))
-        whole = there & self._whole & (cells != np.floor(cells))
-        if whole.any():
-            raise self._fault("range", whole, used, found="a fraction", expected="a whole number")
-        hard = outside & self._whole
-        if outside.any() and (self._policy.outside == "refuse" or hard.any()):
-            wrong = hard if hard.any() else outside
+        if (wrong := there & fixed.is_whole & (cells != np.floor(cells))).any():
+            raise self._fault("range", wrong, used, found="a fraction", expected="a whole number")
+        outside = there & ((cells < fixed.lo) | (cells > fixed.hi))
+        # A ratio beyond its range is clipped by the model; a month or a flag has no meaning there.
+        wrong = outside if self._policy.outside == "refuse" else outside & fixed.is_whole
+        if wrong.any():
             raise self._fault("range", wrong, used, found="a value outside its range", expected="")
-        block = self._transformed(cells)
-        made = np.zeros((len(used), self._width), dtype=np.float32)
-        with np.errstate(over="ignore"):
-            made[:, self._target] = np.where(there, block, 0.0).astype(np.float32)
-        self._wide(made, cells, there)
+        made = fixed.apply(cells, there)
         for one in self._categories:
             self._category(made, one, rows, used)
         if not np.isfinite(made).all():
@@ -157,30 +125,7 @@ class RowReader:
             made[:, -1] = 1.0
         return made
 
-    def _transformed(self, cells: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As `data.transforms` does it, all columns of a kind at once."""
-        block = cells.copy()
-        if len(at := self._amounts):
-            x = cells[:, at]
-            block[:, at] = np.sign(x) * np.log1p(np.abs(x)) / AMOUNT_SCALE
-        if len(at := self._ratios):
-            block[:, at] = np.clip(cells[:, at], self._lo[at], self._hi[at]) / self._scale[at]
-        if len(at := self._scaled):
-            lo, hi = self._lo[at], self._hi[at]
-            block[:, at] = 2 * (np.clip(cells[:, at], lo, hi) - lo) / (hi - lo) - 1
-        return block
-
-    def _wide(self, made: NDArray[np.float32], cells: NDArray[np.float64], there: NDArray[np.bool_]) -> None:
-        """Columns with more than one input: a month's sine and cosine, and missing-indicators."""
-        for k in np.flatnonzero(self._nullable):
-            one = self._plain[k]
-            made[:, one.at + (2 if one.column.kind == "month" else 1)] = ~there[:, k]
-        for k in self._months:
-            angle = 2 * np.pi * cells[:, k] / 12
-            made[:, self._plain[k].at] = np.where(there[:, k], np.sin(angle), 0.0)
-            made[:, self._plain[k].at + 1] = np.where(there[:, k], np.cos(angle), 0.0)
-
-    def _category(self, made: NDArray[np.float32], one: _Inputs, rows: Sequence[Row], used: Sequence[int]) -> None:
+    def _category(self, made: NDArray[np.float32], one: Inputs, rows: Sequence[Row], used: Sequence[int]) -> None:
         column = one.column
         for place, at in enumerate(used):
             cell = rows[at].get(column.name)
@@ -198,8 +143,9 @@ class RowReader:
         self, code: str, wrong: NDArray[np.bool_], used: Sequence[int], *, found: str, expected: str
     ) -> ScoringRefused:
         place, k = (int(one) for one in np.argwhere(wrong)[0])
-        where = f"rows[{used[place]}].{self._plain[k].column.name}"
-        return ScoringRefused(code, where, found=found, expected=expected or f"{self._lo[k]:g} to {self._hi[k]:g}")
+        fixed = self._transforms
+        where = f"rows[{used[place]}].{fixed.columns[k].column.name}"
+        return ScoringRefused(code, where, found=found, expected=expected or f"{fixed.lo[k]:g} to {fixed.hi[k]:g}")
 
     def _check_coverage(self, known: NDArray[np.bool_], coverage: float) -> None:
         if self._policy.missing == "refuse" and not known.all():
@@ -220,42 +166,3 @@ def itemgetter_of(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any,
     if len(places) > 1:
         return itemgetter(*places)
     return lambda row: tuple(row[k] for k in places)
-
-
-def _limit(column: Column, side: str, otherwise: float) -> float:
-    if column.kind == "flag":
-        return 0.0 if side == "lo" else 1.0
-    if column.kind == "month":
-        return 1.0 if side == "lo" else 12.0
-    found = getattr(column, side) if column.kind in ("ratio", "number") else None
-    return otherwise if found is None else float(found)
-
-
-def _period(row: Mapping[str, object], at: int) -> str | int:
-    found = row.get(PERIOD)
-    if isinstance(found, float) and found.is_integer() and abs(found) < 1e9:
-        return int(found)
-    if isinstance(found, str):
-        return found
-    hint = "2024, 2024Q1, 2024-01, 2024-01-31 or a whole number"
-    raise ScoringRefused("period", f"rows[{at}].{PERIOD}", found="no period", expected="a period", hint=hint)
-
-
-@lru_cache(maxsize=2048)
-def _placed(periods: tuple[str | int, ...], time: int) -> tuple[tuple[int, int], ...]:
-    """(row, place in the window) of the rows that lie in it, oldest first. Most companies send the same periods."""
-    try:
-        found = number_periods(pd.Series(periods, dtype=object), where="rows")
-    except TableError:
-        hint = "2024, 2024Q1, 2024-01, 2024-01-31 or a whole number, all rows alike"
-        raise ScoringRefused("period", "rows", found="a period of another form", expected="one", hint=hint) from None
-    order = np.argsort(found.number, kind="stable")
-    step = np.diff(found.number[order])
-    if (step == 0).any():
-        raise ScoringRefused("period", "rows", found="a period twice", expected="one row a period")
-    back = np.ones(len(step), dtype=np.int64)
-    if found.unit != "day" and len(step):
-        steps, counts = np.unique(step, return_counts=True)
-        back = -(-step // steps[np.argmax(counts)])
-    place = time - 1 - np.r_[np.cumsum(back[::-1])[::-1], 0]
-    return tuple((int(row), int(at)) for row, at in zip(order, place, strict=True) if at >= 0)

@@ -19,8 +19,8 @@ from server.scoring.limits import Limits
 from server.scoring.policy import Policy
 from server.scoring.repeats import Repeats
 from server.scoring.service import Service
-from server.scoring.tokens import Verifier
 from server.scoring.trials import Trials
+from server.scoring.verifier import Verifier
 
 SECONDS_TO_FINISH = 10
 IDLE_SECONDS = 30  # an open connection that nobody uses; the gateway lets go sooner

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from server.scoring.age import age_hours
 from server.scoring.champion import Champion
 from server.scoring.gate import HealthGate
 from server.scoring.lineup import GRADES, Lineup, Served, grade_of
@@ -24,7 +25,6 @@ from server.scoring.trials import Trials, takes
 from server.scoring.why import reasons_for
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-MOST_AHEAD_HOURS = 0.1  # clocks differ
 log = logging.getLogger(__name__)
 
 
@@ -63,8 +63,13 @@ class Service:
     def one(self, asked: CompanyRows) -> Score:
         """The score of one company. Raises ScoringRefused."""
         lineup = self.lineup()
-        read = self._read(asked, lineup)
-        return self._scored([read], lineup)[0]
+        try:
+            return self._scored([self._read(asked, lineup)], lineup)[0]
+        except ScoringRefused:
+            raise
+        except Exception:
+            self._saw(lineup.champion, 0.0, is_failed=True)
+            raise
 
     def many(self, batch: Batch, level: int) -> Scores:
         """The scores of a batch in its order, with reasons up to the level; who is refused is named by place."""
@@ -96,11 +101,6 @@ class Service:
             for (_, score), reasons in zip(group, found, strict=True):
                 score.reasons = reasons
 
-    def failed(self, seconds: float) -> None:
-        """An answer that broke off counts against the champion."""
-        if lineup := self.champion.lineup:
-            self._saw(lineup.champion, seconds, is_failed=True)
-
     def _read(self, asked: CompanyRows, lineup: Lineup) -> _Read:
         arm, served = CHAMPION, lineup.champion
         if lineup.challenger is not None and takes(asked.company, lineup.challenger, self.policy.challenger_share):
@@ -110,36 +110,13 @@ class Service:
             raise ScoringRefused(
                 "model-schema", "schema_sha256", found="another schema", expected="the champion's", hint=hint
             )
-        age = self._age(asked.known_at)
+        age = age_hours(asked.known_at, now=self._clock(), policy=self.policy)
         try:
             return _Read(asked, served.reader.read(asked.rows), age, arm)
         except ScoringRefused:
             if arm == CHAMPION:
                 raise
             return _Read(asked, lineup.champion.reader.read(asked.rows), age, CHAMPION)
-
-    def _age(self, known_at: str | None) -> float | None:
-        if known_at is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(known_at)
-            if moment.tzinfo is None:
-                raise ValueError("no offset")  # noqa: TRY301 - the same as any other text that is no moment
-            hours = (self._clock() - moment).total_seconds() / 3600
-        except (ValueError, OverflowError):
-            hint = "2025-12-31T08:00:00+08:00"
-            raise ScoringRefused(
-                "field", "known_at", found="no moment", expected="ISO 8601 with its offset", hint=hint
-            ) from None
-        if hours < -MOST_AHEAD_HOURS:
-            raise ScoringRefused("field", "known_at", found="a moment to come", expected="a moment that has been")
-        if hours > self.policy.fresh_hours and self.policy.stale == "refuse":
-            expected = f"at most {self.policy.fresh_hours:g} h"
-            hint = "fetch the indicators again"
-            raise ScoringRefused(
-                "stale", "known_at", found=f"indicators {hours:.0f} h old", expected=expected, hint=hint
-            )
-        return max(hours, 0.0)
 
     def _scored(self, reads: Sequence[_Read], lineup: Lineup) -> list[Score]:
         served = self._arms(reads, lineup)
@@ -179,14 +156,14 @@ class Service:
 
     def _watched(self, model: Served, windows: Sequence[Window]) -> NDArray[np.float64]:
         """Scores, counted by the model's gate; NaN where it fails."""
-        began = time.perf_counter()
+        began = time.thread_time()  # of computing: a busy machine is no fault of the model
         if not windows:
             return np.empty(0)
         try:
             p = model.scores(np.stack([window.x for window in windows]))
         except (RuntimeError, ValueError):
             p = np.full(len(windows), math.nan)
-        each = (time.perf_counter() - began) / len(windows)
+        each = (time.thread_time() - began) / len(windows)
         self._saw(model, each, is_finite=bool(np.isfinite(p).all()))
         return p
 
@@ -224,42 +201,3 @@ class Service:
         """The gate's verdict on a model, empty where it is healthy."""
         gate = self._gates.get(model.sha256)
         return gate.verdict if gate else ""
-
-    def models(self, *, with_trials: bool) -> dict[str, Any]:
-        """The models in force; with what trials counted, for those who may see it."""
-        lineup = self.lineup()
-        told: dict[str, Any] = {"champion": _described(lineup.champion), "fault": self.champion.fault}
-        for name in ("challenger", "shadow", "previous"):
-            served = getattr(lineup, name)
-            told[name] = _named(served) if served else None
-            if served and with_trials and name != "previous":
-                told[name]["trial"] = self.trials.of(served.sha256).as_dict()
-        return told
-
-
-def _named(served: Served) -> dict[str, Any]:
-    return {
-        "version": served.version,
-        "model_version": served.model_version,
-        "bundle_sha256": served.sha256,
-        "study": served.bundle.study,
-    }
-
-
-def _described(served: Served) -> dict[str, Any]:
-    bundle = served.bundle
-    indicators = [
-        {"name": one.name, "kind": one.kind, "unit": one.unit, "level": one.level, "may_be_missing": one.nullable}
-        | ({"lo": one.lo, "hi": one.hi} if one.kind in ("ratio", "number") else {})
-        | ({"levels": list(one.levels)} if one.kind == "category" else {})
-        for one in bundle.schema.columns
-    ]
-    return _named(served) | {
-        "periods": bundle.time,
-        "has_periods": bundle.schema.period is not None,
-        "indicators": indicators,
-        "schema_sha256": bundle.schema.sha256,
-        "scale": bundle.scale,
-        "epsilon": bundle.epsilon,
-        "delta": bundle.delta,
-    }

@@ -14,8 +14,8 @@ from fedcredit.errors import FedCreditError
 from fedcredit.explain import can_compare, explain
 from server.scoring.lineup import Served
 from server.scoring.messages import Row
+from server.scoring.placed import PERIOD
 from server.scoring.refusal import ScoringRefused
-from server.scoring.rows import PERIOD
 
 
 def reasons_for(

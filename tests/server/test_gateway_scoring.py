@@ -91,6 +91,21 @@ def test_a_certificate_without_a_token_or_a_token_of_another_certificate_scores_
         assert harbour.ask("POST", "/v1/score", headers=JSON | headers, body=body(asked())).status == 401
 
 
+def test_an_institution_s_program_asks_through_its_node_s_tunnel(both: Both) -> None:
+    harbour = both.world.institutions["harbour"]
+    port = both.world.tunnel(both.world.ends(harbour, require_pq=False))
+    token, host = both.token("institution", harbour.fingerprint), f"127.0.0.1:{port}"
+    line = Line(port)
+    try:
+        answer = line.ask("POST", "/v1/score", headers=JSON | token, body=body(asked()), host=host)
+        assert answer.status == 200, answer.body
+        assert line.ask("GET", "/v1/score/grades/nobody", headers=token, host=host).status == 404
+        assert line.ask("GET", "/v1/score/grades/a/../b", headers=token, host=host).status == 403
+        assert line.ask("GET", "/v1/score/models", headers=token | {"Origin": "http://x"}, host=host).status == 403
+    finally:
+        line.close()
+
+
 def test_who_has_left_is_refused_whatever_the_token(both: Both, line: Callable[[str], Line]) -> None:
     answer = line("left").ask("POST", "/v1/score", headers=JSON | both.token("institution"), body=body(asked()))
     assert answer.status == 403

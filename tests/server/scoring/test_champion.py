@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import math
+import pickle
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedcredit.models.files import WEIGHTS
+from fedcredit.models.files import MANIFEST, WEIGHTS
 from server.promotion.rollback import rollback
 from server.promotion.standby import stand_by
 from server.scoring.policy import Policy
@@ -242,3 +246,21 @@ def test_two_thirds_of_a_flood_are_told_to_wait(tmp_path: Path) -> None:
         assert serving.ask("GET", "/models", role="ops")[0] == 200  # another token's bucket
     finally:
         serving.stop()
+
+
+def test_a_bundle_that_holds_a_pickle_is_not_served(serving: Serving) -> None:
+    folder = serving.desk / "bundles" / serving.champion
+    content = pickle.dumps({"weights": [1.0]})
+    (folder / WEIGHTS).write_bytes(content)
+    lines = (folder / MANIFEST).read_text().splitlines()
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / MANIFEST).write_text("".join(f"{digest if WEIGHTS in one else one[:64]}{one[64:]}\n" for one in lines))
+    serving.start()
+    assert serving.score()[0] == 503
+    assert serving.ask("GET", "/health", role=None)[1]["code"] == "no-champion"
+
+
+def test_the_service_needs_no_mlflow_and_no_flower() -> None:
+    code = "import server.scoring.running, sys; print([m for m in ('mlflow', 'flwr', 'duckdb') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
