@@ -59,6 +59,7 @@ def clean(kind: str) -> Records:
             "evaluate": {"metrics": {"num-examples": 1, **sides}},
             "query.spent": {"metrics": {"epsilon": 2.98761, "delta": 1e-5}},
             "train.masked": {"arrays": dict(ARRAYS), "config": {"secagg": b"head" * 900, "secagg-deal": b"deal" * 900}},
+            "query.champion": {"metrics": {"champion": 1}},
             "query.counts": {"arrays": dict(ARRAYS), "metrics": {"num-examples": 1}},
             "query.masked": {"arrays": dict(ARRAYS), "config": {"secagg": b"head" * 900}},
         }.get(kind, {"config": {"secagg": b"said" * 900}})

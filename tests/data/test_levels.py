@@ -41,6 +41,7 @@ def test_what_is_computed_from_rows_has_their_level() -> None:
         "train.masked": 4,
         "query.counts": 4,
         "query.masked": 4,
+        "query.champion": 1,
     } | dict.fromkeys(
         ["query.keys", "query.agree", "query.confirm", "query.shares", "query.survivors", "query.unmask"], 1
     )
