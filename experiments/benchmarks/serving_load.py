@@ -7,6 +7,7 @@ sender here does not: a request's time runs from the moment at which it was due.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import shutil
 import ssl
@@ -71,6 +72,7 @@ async def open_loop(
                 failed += 1
         except (OSError, asyncio.IncompleteReadError, ValueError):
             failed += 1
+            await _close(line[1])
             line = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
         finally:
             lines.put_nowait(line)
@@ -82,8 +84,14 @@ async def open_loop(
         tasks.append(asyncio.create_task(one(due)))
     await asyncio.gather(*tasks)
     while not lines.empty():
-        lines.get_nowait()[1].close()
+        await _close(lines.get_nowait()[1])
     return Waits(waits, failed)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
