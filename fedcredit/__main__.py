@@ -18,8 +18,8 @@ GROUPS = {
     "node": "join a consortium, run an institution's node under its own policy, see what leaves and what is spent",
     "consortium": "found a consortium, let institutions in and out, run the platform, try all of it with demo",
     "study": "compare alone, federated and pooled on one machine",
-    "model": "list, show and score with registered models",
-    "serve": "take events over HTTP into an event store",
+    "model": "calibrate, validate, promote and roll back models; scores, grades, reasons and prices",
+    "serve": "answer over HTTP: scores and grades, or events into a store",
 }
 
 

@@ -78,6 +78,16 @@ def transform(frame: pd.DataFrame, schema: Schema) -> tuple[NDArray[np.float32],
     return inputs, names
 
 
+def transform_known(values: NDArray[np.float64], column: Column) -> NDArray[np.float32]:
+    """The inputs (n, inputs) of known numbers of one column, as `transform` makes them of a frame.
+
+    >>> transform_known(np.array([0.5, 9.0]), Column("debt", "ratio", lo=0, hi=2, nullable=True)).tolist()
+    [[0.5, 0.0], [2.0, 0.0]]
+    """
+    block = _fixed(values, column).astype(np.float32)
+    return np.column_stack([block, np.zeros(len(block), dtype=np.float32)]) if column.nullable else block
+
+
 def _transform_column(cells: pd.Series, column: Column) -> NDArray[np.float32]:
     missing = cells.isna().to_numpy(dtype=bool)
     if missing.any() and not column.nullable and column.kind != "category":

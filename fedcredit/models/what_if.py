@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedcredit.data.features import PRESENT
-from fedcredit.data.schema import Column, Schema
-from fedcredit.data.transforms import MISSING, transform
+from fedcredit.data.schema import Schema
+from fedcredit.data.transforms import MISSING, transform_known
 from fedcredit.models.attribution import columns_of
 from fedcredit.models.bundle import BATCH
 from fedcredit.models.factors import Factor
@@ -27,7 +26,7 @@ class WhatIf:
     Of a `NineFactor` only the factor that reads the column is computed again, which is several times faster.
     """
 
-    model: nn.Module
+    model: nn.Module  # in evaluation mode
     x: NDArray[np.float32]
     schema: Schema
     features: tuple[str, ...]
@@ -52,24 +51,17 @@ class WhatIf:
             if len(new := rows[np.isnan(before[rows])]):
                 before[new] = _logits(model, x[torch.from_numpy(new)])
             changed = x[torch.from_numpy(rows)]
-            changed[:, -1, where] = torch.from_numpy(_inputs(stated, values, self.schema))
+            changed[:, -1, where] = torch.from_numpy(transform_known(values, stated))
             return self.logit[rows] + (_logits(model, changed) - before[rows])
 
         return logits
 
 
-def _inputs(column: Column, values: NDArray[np.float64], schema: Schema) -> NDArray[np.float32]:
-    one = replace(schema, columns=(column,))
-    return transform(pd.DataFrame({column.name: values}), one)[0]
-
-
 def _logits(model: nn.Module, x: Tensor) -> NDArray[np.float64]:
-    was_training = model.training
-    model.eval()
+    if not len(x):
+        return np.zeros(0)
     with torch.no_grad():
-        found = torch.cat([model(rows) for rows in torch.split(x, BATCH)]) if len(x) else torch.zeros(0)
-    model.train(was_training)
-    return found.double().numpy()
+        return torch.cat([model(rows) for rows in torch.split(x, BATCH)]).double().numpy()
 
 
 def alone(model: NineFactor, features: tuple[str, ...], *, reads: list[int]) -> tuple[NineFactor, list[int]]:

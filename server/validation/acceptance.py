@@ -51,8 +51,8 @@ def acceptance_section(source: Source, found: Acceptance | None) -> Section:
     words = {"accepted": ACCEPTED_ONLY, "all": ALL_OF_THEM}.get(said, NOT_SAID)
     ask = tuple(one.format(model=source.subject) for one in ASK)
     if found is None:
-        off = () if said == "all" else ("The correction: it is off unless the scores of all applicants are given.",)
-        return Section("acceptance", "Refused applicants", says=(words,), recompute=ask, uncovered=off)
+        off = (f"The correction, which is off unless it is asked for: {'; '.join(ask)}",)
+        return Section("acceptance", "Refused applicants", says=(words,), uncovered=() if said == "all" else off)
     accepted = [as_text(found.auc_accepted), share(found.rate_accepted), "–"]
     rows = [
         ["AUC", accepted[0], *_row(found.auc, as_text)],

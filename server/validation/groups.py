@@ -18,7 +18,7 @@ from server.validation.source import Scores
 KINDS = {"size": "size", "sector": "sector", "stratum": "period"}
 MOST = 24  # a page stays a page where a sector has hundreds of codes
 TOO_FEW = "fewer than 10 companies of a class"
-QUANTILES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
+QUANTILES = ("quarter 1, smallest", "quarter 2", "quarter 3", "quarter 4, largest")
 
 
 @dataclass(frozen=True)

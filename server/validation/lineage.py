@@ -141,8 +141,8 @@ def partition(source: Source, *, by_institution: bool) -> Section:
         key="partition",
         title="Partition and training",
         says=(
-            "Institutions keep their rows; the model's updates travel. Choices used validation data only; the judged "
-            f"split ({source.headline}) was scored once.",
+            "Institutions keep their rows; the model's updates travel. The study makes its choices on validation data; "
+            f"this file judges split {source.headline}.",
         ),
         grids=(facts("Training", trained), *grids),
         recompute=("fedcredit study show RUN",),

@@ -124,7 +124,7 @@ def lending(source: Source, figures: Mapping[str, Figure], *, others: Mapping[st
         key="lending",
         title="Bad rate at fixed approval",
         says=(
-            f"AUC {told(figures['auc'])}. {at.about}: {told(at)}. Loss given default {share(terms.lgd)}"
+            f"AUC {told(figures['auc'])}; {at.about}: {told(at)}. Loss given default {share(terms.lgd)}"
             + (
                 f", average loan {money(terms.average_loan)} {terms.currency}."
                 if terms.average_loan

@@ -102,3 +102,19 @@ def test_changes_stay_between_the_value_and_its_best_end() -> None:
     assert ((found.value[has] >= low) & (found.value[has] <= high)).all()
     assert (grade_at(np.flatnonzero(has), found.value[has]) == found.grade[has]).all()
     assert (np.abs(found.value[has] - limit[has]) <= 0.011 * np.maximum(np.abs(limit[has]), 0.01) + 1e-3).all()
+
+
+def test_few_companies_and_many_get_the_same_changes() -> None:
+    rng = np.random.default_rng(4)
+    start, limit = rng.uniform(0.5, 1, 200), rng.uniform(0, 0.5, 200)
+
+    def searched(part: NDArray[np.intp]) -> list[float]:
+        def grade_at(rows: NDArray[np.intp], values: Floats) -> NDArray[np.int64]:
+            return np.where(values <= limit[part[rows]], 1, 2)
+
+        now = np.full(len(part), 2)
+        found = smallest_change(start[part], np.zeros(len(part)), now=now, grade_at=grade_at, is_monotone=True)
+        return found.value.tolist()
+
+    many = searched(np.arange(200))
+    assert [searched(np.array([k]))[0] for k in range(200)] == many

@@ -308,6 +308,25 @@ def test_the_noise_of_a_masked_sum_is_there_once_and_in_the_clear_once_for_each(
     assert summed.deviation == share.deviation_of_sum(5) == pytest.approx(noise.deviation * np.sqrt(5 / 4))
 
 
+@pytest.mark.parametrize("dropouts", [0, 1])
+def test_a_sum_with_too_few_shares_of_its_noise_is_not_opened(dropouts: int, nodes: MakeNodes, tmp_path: Path) -> None:
+    from clients.egress import refusal
+
+    def tamper(who: str, message: Message, reply: Message) -> Message:
+        is_lost = (who, message.metadata.message_type) == ("bank-2", COUNTS_MASKED)
+        return refusal("internal", message) if is_lost else reply
+
+    terms = CountTerms(evaluations=4, epsilon=8.0, dropouts=dropouts)
+    banks, task = nodes(5), make_task(counts=terms, metrics="noised", masking=MASKS)
+    roster = identities(banks, tmp_path)
+    if not dropouts:
+        with pytest.raises(FederationError, match="error-refused"):
+            asked(banks, task, Question(bins=8), served=Watched(tamper), roster=roster)
+        return
+    found = asked(banks, task, Question(bins=8), served=Watched(tamper), roster=roster)
+    assert found.institutions == ("bank-0", "bank-1", "bank-3", "bank-4")
+
+
 def test_counts_of_level_four_rows_leave_noised_only(nodes: MakeNodes) -> None:
     banks = nodes(2, level=4)
     with pytest.raises(FederationError, match="error-refused"):

@@ -195,7 +195,7 @@ def test_integrated_gradients_are_those_of_captum(kind: Kind) -> None:
 def test_another_value_is_scored_as_the_whole_model_would(kind: Kind) -> None:
     model, x = made(kind, scatter=0.7), windows()
     logit = attribute(model, x, columns=COLUMNS, typical=typical()).logit
-    ask = WhatIf(model, x, SCHEMA, FEATURES, logit)
+    ask = WhatIf(model.eval(), x, SCHEMA, FEATURES, logit)
     rows = np.array([3, 3, 0, 299], dtype=np.intp)
     for column, inputs, values, made_of in (
         ("debt", [0, 1], [1.0, -2.0, 0.5, 3.0], [[1, 0], [-2, 0], [0.5, 0], [3, 0]]),
@@ -213,7 +213,7 @@ def test_a_factor_without_free_inputs_keeps_its_constant_state() -> None:
     model, x = made("nine_factor", scatter=1.0), windows()
     logit = attribute(model, x, columns=COLUMNS, typical=typical()).logit
     rows = np.arange(300, dtype=np.intp)
-    same = WhatIf(model, x, SCHEMA, FEATURES, logit)("growth", rows, x[:, -1, 4].astype(np.float64))
+    same = WhatIf(model.eval(), x, SCHEMA, FEATURES, logit)("growth", rows, x[:, -1, 4].astype(np.float64))
     assert same == pytest.approx(logit, abs=1e-5)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fedcredit.errors import ConfigError
+from fedcredit.federation.counting import CountTerms, Question
 from fedcredit.federation.engine import RoundPlan
 from server.orders import MAX_ORDER_BYTES, DeployedOrder
 from tests.federation.conftest import FEDAVG, make_task
@@ -27,6 +28,16 @@ def changed(**change: Any) -> dict[str, str]:
 
 def test_order_arrives_as_it_was_sent() -> None:
     assert DeployedOrder.from_config(ORDER.as_config()) == ORDER
+
+
+def test_order_asks_no_more_questions_than_its_task_states_evaluations() -> None:
+    task = make_task(counts=CountTerms(evaluations=1))
+    order = replace(ORDER, task=task, questions=(Question(column="sector", segments=("trade",)),))
+    assert DeployedOrder.from_config(order.as_config()) == order
+    with pytest.raises(ConfigError, match="at most the 1 evaluations"):
+        replace(order, questions=(Question(), Question()))
+    with pytest.raises(ConfigError, match="at most the 0 evaluations"):
+        replace(ORDER, questions=(Question(),))
 
 
 def test_order_that_was_changed_on_its_way_is_refused() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.validation.cells import TOGETHER, cells, runs_of
+from server.validation.groups import kinds_of
+from server.validation.source import Scores
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=120))
@@ -37,3 +40,19 @@ def test_grades_put_together_are_neighbours_and_hold_enough(sizes: list[int]) ->
         assert found[-1][1] == len(sizes) - 1
     else:
         assert sum(sizes) < 10
+
+
+def test_many_different_sizes_become_quarters_and_a_missing_one_no_group() -> None:
+    about = pd.DataFrame({"size": [*np.arange(99.0), np.nan], "stratum": [2019, 2020] * 50})
+    some = np.full(100, "a", dtype=object)
+    p = np.full(100, 0.1)
+    scores = Scores("test", np.zeros(100, dtype=np.int8), p, p, np.arange(100).astype(object), some, about)
+    kinds = kinds_of(scores, by_institution=False, institutions_are="bank")
+    assert sorted(set(kinds["size"][:99])) == [
+        "quarter 1, smallest",
+        "quarter 2",
+        "quarter 3",
+        "quarter 4, largest",
+    ]
+    assert kinds["size"][99] is None
+    assert set(kinds["period"]) == {"2019", "2020"}
