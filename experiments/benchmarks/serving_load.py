@@ -7,6 +7,7 @@ sender here does not: a request's time runs from the moment at which it was due.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import shutil
 import ssl
@@ -21,7 +22,7 @@ import numpy as np
 
 from fedcredit.errors import ConfigError
 
-PER_SECOND, CONNECTIONS = 200, 20
+PER_SECOND, CONNECTIONS, OF_HEY = 200, 20, 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def by_hey(url: str, *, body: Path, token: str, seconds: float) -> Waits:
     program, count = shutil.which("hey"), int(seconds * PER_SECOND)
     if program is None:
         raise ConfigError("hey", found="no such program", expected="Debian's package hey", hint="apt-get install hey")
-    words = ["-n", str(count), "-c", str(CONNECTIONS), "-q", str(PER_SECOND // CONNECTIONS), "-t", "10", "-o", "csv"]
+    # Its connections all send at the same moments: twenty would send bursts of twenty, and time the queue.
+    words = ["-n", str(count), "-c", str(OF_HEY), "-q", str(PER_SECOND // OF_HEY), "-t", "10", "-o", "csv"]
     words += ["-m", "POST", "-T", "application/json", "-H", f"Authorization: Bearer {token}", "-D", str(body), url]
     said = subprocess.run([program, *words], check=True, capture_output=True, text=True, timeout=seconds * 3 + 30)
     rows = list(csv.DictReader(StringIO(said.stdout)))
@@ -71,6 +73,7 @@ async def open_loop(
                 failed += 1
         except (OSError, asyncio.IncompleteReadError, ValueError):
             failed += 1
+            await _close(line[1])
             line = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
         finally:
             lines.put_nowait(line)
@@ -82,8 +85,14 @@ async def open_loop(
         tasks.append(asyncio.create_task(one(due)))
     await asyncio.gather(*tasks)
     while not lines.empty():
-        lines.get_nowait()[1].close()
+        await _close(lines.get_nowait()[1])
     return Waits(waits, failed)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
 
 
 async def _status(reader: asyncio.StreamReader) -> int:

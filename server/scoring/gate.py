@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from server.scoring.policy import Policy
@@ -15,22 +16,23 @@ class HealthGate:
     """Counts of one model's last answers."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        self._policy, self._lock = policy, threading.Lock()
         self._last = deque[tuple[bool, bool, bool]](maxlen=LAST)
         self._failed = self._slow = self._not_finite = 0
 
     def saw(self, *, seconds: float, is_failed: bool = False, is_finite: bool = True) -> None:
         """Count one answer."""
-        if len(self._last) == LAST:
-            failed, slow, not_finite = self._last[0]
-            self._failed -= failed
-            self._slow -= slow
-            self._not_finite -= not_finite
         is_failed, is_slow = is_failed or not is_finite, seconds * 1000 > self._policy.latency_ms
-        self._last.append((is_failed, is_slow, not is_finite))
-        self._failed += is_failed
-        self._slow += is_slow
-        self._not_finite += not is_finite
+        with self._lock:  # single scores and batches are answered by different threads
+            if len(self._last) == LAST:
+                failed, slow, not_finite = self._last[0]
+                self._failed -= failed
+                self._slow -= slow
+                self._not_finite -= not_finite
+            self._last.append((is_failed, is_slow, not is_finite))
+            self._failed += is_failed
+            self._slow += is_slow
+            self._not_finite += not is_finite
 
     @property
     def verdict(self) -> str:

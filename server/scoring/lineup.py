@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fedcredit.credit.scale import MASTER
 from fedcredit.errors import ModelError
@@ -18,6 +20,7 @@ from server.promotion.history import Promoted
 from server.scoring.policy import Policy
 from server.scoring.rows import RowReader
 
+TRIED, MOST_APART = 16, 1e-6  # windows, and logits
 GRADES = tuple(grade.name for grade in MASTER.grades)
 
 
@@ -28,6 +31,7 @@ class Served:
         self.bundle, self.version = bundle, version
         self.reader = RowReader(bundle, policy)
         self._model = bundle.model()
+        self._single = _recorded(self._model, (1, bundle.time, len(bundle.inputs))) or self._model
         self.scores(np.zeros((1, bundle.time, len(bundle.inputs)), dtype=np.float32))  # the first call is slow
 
     @property
@@ -43,9 +47,30 @@ class Served:
     def scores(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities (n,) of windows (n, time, inputs); NaN where the model gives none."""
         with torch.inference_mode():
-            logits = self._model(torch.from_numpy(x))
+            logits = (self._single if len(x) == 1 else self._model)(torch.from_numpy(x))
         p: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
         return calibrate(p, self.bundle.calibration) if np.isfinite(p).all() else p
+
+
+def _recorded(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module | None:
+    """The model's operations on one window without Python between them, which halves its time; None where they differ.
+
+    A recording holds the size of what it was made with, so it serves single windows only.
+    """
+    windows = torch.from_numpy(np.random.default_rng(0).normal(size=(TRIED, *shape[1:])).astype(np.float32))
+    windows[:, :, -1] = 1.0
+    windows[0], windows[1, : shape[1] // 2] = 0.0, 0.0  # nothing known; a short history
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(model, windows[:1])  # type: ignore[no-untyped-call]
+            recorded: nn.Module = torch.jit.freeze(traced)
+            found = torch.cat([recorded(one[None]) for one in windows])
+        with torch.inference_mode():
+            is_same = torch.allclose(found, model(windows), rtol=0.0, atol=MOST_APART)
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    return recorded if is_same else None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import torch
 from fedcredit.models.files import MANIFEST, WEIGHTS
 from server.promotion.rollback import rollback
 from server.promotion.standby import stand_by
+from server.scoring.lineup import Served
 from server.scoring.policy import Policy
 from tests.server.scoring.world import Serving, asked, history, made
 
@@ -58,6 +59,15 @@ def health(serving: Serving) -> tuple[str, str]:
     """Status, and what stands in its way."""
     told = serving.ask("GET", "/health", role=None)[1]
     return told["status"], told["why"]
+
+
+def sicken(served: Served | None) -> None:
+    """Let a model that is in force give no numbers."""
+    assert served is not None
+    with torch.no_grad():
+        for weight in served._model.parameters():
+            weight.fill_(math.nan)
+    served._single = served._model
 
 
 class Load:
@@ -162,9 +172,7 @@ def test_a_champion_whose_scores_are_no_numbers_falls_back_and_no_request_fails(
     wait_until(lambda: is_by(serving, sick))
     service = serving.service
     lineup = service.lineup()
-    with torch.no_grad():
-        for weight in lineup.champion._model.parameters():
-            weight.fill_(math.nan)
+    sicken(lineup.champion)
     for _ in range(5):
         status, answer, _ = serving.score()
         assert status == 200
@@ -177,9 +185,7 @@ def test_a_champion_whose_scores_are_no_numbers_falls_back_and_no_request_fails(
 
 def test_without_another_champion_a_failing_one_is_refused_not_graded(serving: Serving) -> None:
     serving.start()
-    with torch.no_grad():
-        for weight in serving.service.lineup().champion._model.parameters():
-            weight.fill_(math.nan)
+    sicken(serving.service.lineup().champion)
     for _ in range(4):
         status, answer, _ = serving.score()
         assert (status, answer["code"]) == (503, "busy")
@@ -225,9 +231,7 @@ def test_a_challenger_answers_its_share_and_each_company_keeps_its_arm(tmp_path:
         answer = serving.score(companies[by_challenger])[1]
         assert answer["model_version"] == f"quick-{challenger[:12]}"
 
-        with torch.no_grad():
-            for weight in serving.service.lineup().challenger._model.parameters():  # type: ignore[union-attr]
-                weight.fill_(math.nan)
+        sicken(serving.service.lineup().challenger)
         for _ in range(4):
             answer = serving.score(companies[by_challenger])[1]
             assert (answer["arm"], answer["model_version"]) == ("champion", f"quick-{serving.champion[:12]}")
