@@ -50,9 +50,12 @@ def explain(
     compared, source = _typical(typical, rows)
     found = explained_of(bundle, rows, typical=compared, company=company, level=level)
     typer.echo(f"{bundle.version}: {len(found.scores)} companies, compared with: {source}", err=True)
+    if bundle.scale is None:
+        typer.echo("this model is not calibrated to a scale: grades are those of its raw PD", err=True)
     head: dict[str, Any] = {
         "model_version": bundle.version,
         "companies": len(found.scores),
+        "is_calibrated": bundle.scale is not None,
         "level": level,
         "language": language,
         "typical": source,

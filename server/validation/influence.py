@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedcredit.credit.fields import typical_of_dictionary
+from fedcredit.credit.fields import typical_for
 from fedcredit.data.features import make_windows
 from fedcredit.errors import TableError
 from fedcredit.evaluation.figures import figure as as_text
@@ -52,7 +52,7 @@ def influence(bundle: Bundle, path: Path) -> Influence:
         raise TableError(path.name, found=f"{len(windows)} companies", expected=f"{FEWEST} or more")
     columns = columns_of(table.schema, windows.features)
     by_dictionary = can_compare(table.schema)
-    typical = typical_of_dictionary() if by_dictionary else medians(table)
+    typical = typical_for(table.schema) if by_dictionary else medians(table)
     chosen = np.linspace(0, len(windows) - 1, min(MOST, len(windows))).astype(np.intp)
     inputs = typical_inputs(table.schema, typical, windows.features)
     found = attribute(bundle.model(), windows.x[chosen], columns=columns, typical=inputs)
