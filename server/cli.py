@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
 
-model = typer.Typer(name="model", no_args_is_help=True, help="List, show and use registered models and bundles.")
-model.add_typer(mapping, name="mapping")
+model = typer.Typer(name="model", no_args_is_help=True, help="Registered models: calibrate, validate, promote, score, explain.")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -156,12 +155,6 @@ def _print_json(result: object) -> None:
 
 
 model.command("validate")(validate_model)
-# Commands of their own files.
-from server import calibrate_cli, price_cli  # noqa: E402
-
-model.command("calibrate")(calibrate_cli.calibrate_model)
-model.command("grade")(price_cli.grade)
-model.command("price")(price_cli.price_grade)
 model.command("calibrate")(calibrate_model)
 model.command("grade")(grade)
 model.command("price")(price_grade)
@@ -171,3 +164,4 @@ model.command("explain")(explain)
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
 model.command("publish")(publish_model)
+model.add_typer(mapping, name="mapping")
