@@ -136,7 +136,7 @@ def _health(service: Service) -> Response:
     lineup = service.champion.lineup
     if lineup is None:
         fault = ScoringRefused(
-            "no-champion", "service", found=service.champion.fault or "no champion", expected="a promoted model"
+            "service", code="no-champion", found=service.champion.fault or "no champion", expected="a promoted model"
         )
         return as_response(fault)
     verdict = service.champion.fault or service.health(lineup.champion)

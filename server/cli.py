@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
     from fedcredit.registry import Version
 
-model = typer.Typer(name="model", no_args_is_help=True, help="Registered models: calibrate, validate, promote, score, explain.")
+model = typer.Typer(
+    name="model", no_args_is_help=True, help="Registered models: calibrate, validate, promote, score, explain."
+)
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -78,6 +78,7 @@ def from_facts(facts: Mapping[str, Any]) -> Evaluated:
     Raises:
         FederationError: counts of another shape than their question has, or something else.
 
+    >>> import json
     >>> one = Evaluated(Question(bins=8), np.zeros((1, 2, 8), np.int64), ("bank-a",))
     >>> from_facts(json.loads(json.dumps(as_facts(one)))).institutions
     ('bank-a',)

@@ -26,7 +26,7 @@ class GateRefused(PolicyRefused):
 class PromotionRefused(PolicyRefused):
     """What is to be promoted is champion already, or its bundle was changed."""
 
-    code = "promotion"
+    code = "promote"
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ def age_hours(known_at: str | None, *, now: datetime, policy: Policy) -> float |
     except (ValueError, OverflowError):
         hint = "2025-12-31T08:00:00+08:00"
         raise ScoringRefused(
-            "field", "known_at", found="no moment", expected="ISO 8601 with its offset", hint=hint
+            "known_at", code="field", found="no moment", expected="ISO 8601 with its offset", hint=hint
         ) from None
     if hours < -MOST_AHEAD_HOURS:
-        raise ScoringRefused("field", "known_at", found="a moment to come", expected="a moment that has been")
+        raise ScoringRefused("known_at", code="field", found="a moment to come", expected="a moment that has been")
     if hours > policy.fresh_hours and policy.stale == "refuse":
         expected = f"at most {policy.fresh_hours:g} h"
         hint = "fetch the indicators again"
-        raise ScoringRefused("stale", "known_at", found=f"indicators {hours:.0f} h old", expected=expected, hint=hint)
+        raise ScoringRefused(
+            "known_at", code="stale", found=f"indicators {hours:.0f} h old", expected=expected, hint=hint
+        )
     return max(hours, 0.0)

@@ -50,7 +50,9 @@ class Door:
             headers = refusal_headers(fault)
         except Exception as fault:  # its text may quote a cell
             log.error("a request failed: %s", type(fault).__name__)  # noqa: TRY400
-            unknown = ScoringRefused("server", "service", found="a fault", expected="an answer", hint="see its log")
+            unknown = ScoringRefused(
+                "service", code="server", found="a fault", expected="an answer", hint="see its log"
+            )
             answer = Answer(unknown.status, unknown.body())
         self._seconds.labels(address).observe(time.perf_counter() - began)
         self._answers.labels(address, answer.status).inc()
@@ -61,7 +63,7 @@ class Door:
         caller = self.verifier.caller(headers.get("authorization"), certificate=headers.get(CERTIFICATE_HEADER))
         if caller.role not in roles:
             found, expected = f"role {caller.role}", f"one of {', '.join(sorted(roles))}"
-            raise ScoringRefused("role", address, found=found, expected=expected)
+            raise ScoringRefused(address, code="role", found=found, expected=expected)
         self._limits.take(caller.jti)
         if request.method != "POST":
             return await work(caller, b"")
@@ -78,7 +80,7 @@ async def body_of(request: Request) -> bytes:
     """The JSON body. Raises ScoringRefused as soon as it is seen, or announced, to be too long."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise ScoringRefused("content-type", "Content-Type", found="another type", expected="application/json")
+        raise ScoringRefused("Content-Type", code="content-type", found="another type", expected="application/json")
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced[:12]) > MOST_BYTES:
         raise _too_long()
@@ -93,7 +95,7 @@ async def body_of(request: Request) -> bytes:
 
 def _too_long() -> ScoringRefused:
     hint = "send fewer companies at once"
-    return ScoringRefused("size", "body", found="a larger body", expected=f"at most {MOST_BYTES} bytes", hint=hint)
+    return ScoringRefused("body", code="size", found="a larger body", expected=f"at most {MOST_BYTES} bytes", hint=hint)
 
 
 def refusal_headers(fault: ScoringRefused) -> dict[str, str]:

@@ -31,17 +31,19 @@ class Grades:
     def path(self, company: str, caller: Caller, now: datetime, fresh_hours: float) -> Path:
         """The company's grades. Raises ScoringRefused: it is unknown, or the book is locked."""
         if not 0 < len(company) <= LONGEST:
-            raise ScoringRefused("field", "company", found="another length", expected=f"1 to {LONGEST} characters")
+            raise ScoringRefused("company", code="field", found="another length", expected=f"1 to {LONGEST} characters")
         try:
             book = self._opened()
             newest, path = (book.latest(company), book.path(company)) if book else (None, [])
         except BookError as fault:
             raise ScoringRefused(
-                "busy", "score book", found=fault.found, expected="a book that can be read", hint="send it again"
+                "score book", code="busy", found=fault.found, expected="a book that can be read", hint="send it again"
             ) from None
         if newest is None:
             hint = "fedcredit model rescore scores the companies of the platform"
-            raise ScoringRefused("unknown-company", "company", found="no score", expected="a scored company", hint=hint)
+            raise ScoringRefused(
+                "company", code="unknown-company", found="no score", expected="a scored company", hint=hint
+            )
         told = _reasons(newest.reasons)
         is_shown = told is not None and _level(told) <= LEVEL[caller.role]
         return Path(

@@ -41,5 +41,5 @@ class Limits:
             wait = max(1, math.ceil((cost - left) / self._rate))
             expected, hint = f"{self._rate:g} a second", f"send it again after {wait} s"
             raise ScoringRefused(
-                "rate", "request", found="too many requests of this token", expected=expected, hint=hint
+                "request", code="rate", found="too many requests of this token", expected=expected, hint=hint
             )

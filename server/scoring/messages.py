@@ -125,9 +125,11 @@ def read(kind: type[Asked], body: bytes) -> Asked:
     except msgspec.ValidationError as fault:
         said, _, place = str(fault).rpartition(" - at `")
         where = _place(place) if said else "body"
-        raise ScoringRefused("field", where, found="another value", expected=_expected(said or str(fault))) from None
+        raise ScoringRefused(
+            where, code="field", found="another value", expected=_expected(said or str(fault))
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ScoringRefused("request", "body", found="no JSON", expected="a JSON object in UTF-8") from None
+        raise ScoringRefused("body", code="request", found="no JSON", expected="a JSON object in UTF-8") from None
     return asked
 
 

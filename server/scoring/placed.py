@@ -23,7 +23,7 @@ def period_of(row: Mapping[str, object], at: int) -> str | int:
     if isinstance(found, str):
         return found
     hint = "2024, 2024Q1, 2024-01, 2024-01-31 or a whole number"
-    raise ScoringRefused("period", f"rows[{at}].{PERIOD}", found="no period", expected="a period", hint=hint)
+    raise ScoringRefused(f"rows[{at}].{PERIOD}", code="period", found="no period", expected="a period", hint=hint)
 
 
 @lru_cache(maxsize=2048)
@@ -42,11 +42,13 @@ def placed(periods: tuple[str | int, ...], time: int) -> tuple[tuple[int, int], 
         found = number_periods(pd.Series(periods, dtype=object), where="rows")
     except TableError:
         hint = "2024, 2024Q1, 2024-01, 2024-01-31 or a whole number, all rows alike"
-        raise ScoringRefused("period", "rows", found="a period of another form", expected="one", hint=hint) from None
+        raise ScoringRefused(
+            "rows", code="period", found="a period of another form", expected="one", hint=hint
+        ) from None
     order = np.argsort(found.number, kind="stable")
     step = np.diff(found.number[order])
     if (step == 0).any():
-        raise ScoringRefused("period", "rows", found="a period twice", expected="one row a period")
+        raise ScoringRefused("rows", code="period", found="a period twice", expected="one row a period")
     back = np.ones(len(step), dtype=np.int64)
     if found.unit != "day" and len(step):
         steps, counts = np.unique(step, return_counts=True)

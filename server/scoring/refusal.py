@@ -35,12 +35,14 @@ STATUS = {
 class ScoringRefused(FedCreditError):
     """The service does not answer this request as it stands; `code` says why, and the status follows from it."""
 
-    def __init__(self, code: str, where: str, *, found: str, expected: str, hint: str = "") -> None:
+    code = "request"
+
+    def __init__(self, where: str, *, found: str, expected: str, hint: str = "", code: str = "request") -> None:
         super().__init__(where, found=found, expected=expected, hint=hint)
         self.code = code
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (self.code, self.where, self.found, self.expected, self.hint))
+        return (_rebuild, (self.where, self.found, self.expected, self.hint, self.code))
 
     @property
     def status(self) -> int:
@@ -50,7 +52,7 @@ class ScoringRefused(FedCreditError):
     def at(self, place: str) -> ScoringRefused:
         """The same, its place inside another: `rows[0]` of `companies[3]`."""
         where = f"{place}.{self.where}" if self.where else place
-        return ScoringRefused(self.code, where, found=self.found, expected=self.expected, hint=self.hint)
+        return ScoringRefused(where, code=self.code, found=self.found, expected=self.expected, hint=self.hint)
 
     def body(self) -> bytes:
         """The JSON object of the answer."""
@@ -58,7 +60,7 @@ class ScoringRefused(FedCreditError):
 
 
 def _rebuild(code: str, where: str, found: str, expected: str, hint: str) -> ScoringRefused:
-    return ScoringRefused(code, where, found=found, expected=expected, hint=hint)
+    return ScoringRefused(where, code=code, found=found, expected=expected, hint=hint)
 
 
 def of_status(status: int) -> ScoringRefused:
@@ -69,4 +71,4 @@ def of_status(status: int) -> ScoringRefused:
     """
     code = next((code for code, number in STATUS.items() if number == status), "request")
     phrase = responses.get(status, "a fault").lower()
-    return ScoringRefused(code, "request", found=phrase, expected="a request of /openapi.json")
+    return ScoringRefused("request", code=code, found=phrase, expected="a request of /openapi.json")

@@ -68,7 +68,7 @@ class Repeats:
             return await work()
         if not KEY.fullmatch(key):
             raise ScoringRefused(
-                "request", "Idempotency-Key", found="another form", expected="1 to 255 visible ASCII characters"
+                "Idempotency-Key", code="request", found="another form", expected="1 to 255 visible ASCII characters"
             )
         self._forget()
         place, digest = (*scope, key), hashlib.sha256(body).digest()
@@ -76,7 +76,11 @@ class Repeats:
             if kept.digest != digest:
                 hint = "take a new key for a new request"
                 raise ScoringRefused(
-                    "repeat", "Idempotency-Key", found="a key used before", expected="the same body again", hint=hint
+                    "Idempotency-Key",
+                    code="repeat",
+                    found="a key used before",
+                    expected="the same body again",
+                    hint=hint,
                 )
             first = await asyncio.shield(kept.answer)
             return Answer(first.status, first.body, is_repeat=True)
@@ -119,4 +123,4 @@ def _copy(fault: BaseException) -> BaseException:
     """For who waits: cancelling one request cancels no other."""
     if isinstance(fault, Exception):
         return fault
-    return ScoringRefused("busy", "request", found="a first request that broke off", expected="the same again")
+    return ScoringRefused("request", code="busy", found="a first request that broke off", expected="the same again")

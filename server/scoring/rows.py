@@ -65,7 +65,9 @@ class RowReader:
             named = tuple(period_of(row, at) for at, row in enumerate(rows))
             periods, places = named, placed(named, self._time)
         elif len(rows) > 1:
-            raise ScoringRefused("period", "rows", found=f"{len(rows)} rows", expected="one: the model has no periods")
+            raise ScoringRefused(
+                "rows", code="period", found=f"{len(rows)} rows", expected="one: the model has no periods"
+            )
         used = [at for at, _ in places]
         cells, known = self._cells(rows, used)
         made = self._made(cells, known, rows, used)
@@ -84,7 +86,9 @@ class RowReader:
             if not rows[at].keys() <= self._known:
                 expected = f"the period and the model's {len(names)} indicators by name"
                 hint = "GET /models lists the indicators"
-                raise ScoringRefused("field", f"rows[{at}]", found="an unknown field", expected=expected, hint=hint)
+                raise ScoringRefused(
+                    f"rows[{at}]", code="field", found="an unknown field", expected=expected, hint=hint
+                )
         told = [[rows[at].get(name) for name in names] for at in used]
         known = np.array([[cell is not None for cell in row] for row in told], dtype=bool)
         try:
@@ -100,8 +104,8 @@ class RowReader:
             for k in self._numbers:
                 if isinstance(row[k], str):
                     where = f"rows[{at}].{self._names[k]}"
-                    return ScoringRefused("field", where, found="text", expected="a number, or null")
-        return ScoringRefused("field", "rows", found="another type", expected="numbers, or null")
+                    return ScoringRefused(where, code="field", found="text", expected="a number, or null")
+        return ScoringRefused("rows", code="field", found="another type", expected="numbers, or null")
 
     def _made(
         self, cells: NDArray[np.float64], known: NDArray[np.bool_], rows: Sequence[Row], used: Sequence[int]
@@ -120,7 +124,9 @@ class RowReader:
         for one in self._categories:
             self._category(made, one, rows, used)
         if not np.isfinite(made).all():
-            raise ScoringRefused("range", "rows", found="a number too large for a model", expected="a smaller number")
+            raise ScoringRefused(
+                "rows", code="range", found="a number too large for a model", expected="a smaller number"
+            )
         if self._time > 1:
             made[:, -1] = 1.0
         return made
@@ -137,7 +143,7 @@ class RowReader:
                 made[place, one.at + column.levels.index(said)] = 1.0
             elif self._policy.outside == "refuse":
                 where, expected = f"rows[{at}].{column.name}", f"one of {', '.join(column.levels)}"
-                raise ScoringRefused("range", where, found="another category", expected=expected)
+                raise ScoringRefused(where, code="range", found="another category", expected=expected)
 
     def _fault(
         self, code: str, wrong: NDArray[np.bool_], used: Sequence[int], *, found: str, expected: str
@@ -145,16 +151,18 @@ class RowReader:
         place, k = (int(one) for one in np.argwhere(wrong)[0])
         fixed = self._transforms
         where = f"rows[{used[place]}].{fixed.columns[k].column.name}"
-        return ScoringRefused(code, where, found=found, expected=expected or f"{fixed.lo[k]:g} to {fixed.hi[k]:g}")
+        return ScoringRefused(where, code=code, found=found, expected=expected or f"{fixed.lo[k]:g} to {fixed.hi[k]:g}")
 
     def _check_coverage(self, known: NDArray[np.bool_], coverage: float) -> None:
         if self._policy.missing == "refuse" and not known.all():
             name = self._names[int(np.argwhere(~known)[0][1])]
-            raise ScoringRefused("missing", f"rows, {name}", found="no value", expected="every indicator of each row")
+            raise ScoringRefused(
+                f"rows, {name}", code="missing", found="no value", expected="every indicator of each row"
+            )
         if coverage < self._policy.least_coverage:
             found = f"a coverage of {coverage:.2f}"
             expected, hint = f"at least {self._policy.least_coverage:.2f}", "send more periods, or more indicators"
-            raise ScoringRefused("missing", "rows", found=found, expected=expected, hint=hint)
+            raise ScoringRefused("rows", code="missing", found=found, expected=expected, hint=hint)
 
 
 def itemgetter_of(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -57,7 +57,9 @@ class Service:
         found = self.champion.lineup
         if found is None:
             hint = "fedcredit model promote makes a champion"
-            raise ScoringRefused("no-champion", "service", found="no champion", expected="a promoted model", hint=hint)
+            raise ScoringRefused(
+                "service", code="no-champion", found="no champion", expected="a promoted model", hint=hint
+            )
         return found
 
     def one(self, asked: CompanyRows) -> Score:
@@ -96,7 +98,7 @@ class Service:
         models = {one.model_version: one for one in self.lineup().all()} if groups else {}
         for (version, language), group in groups.items():
             if version not in models:  # exchanged since
-                raise ScoringRefused("busy", "reasons", found="another champion by now", expected="the same again")
+                raise ScoringRefused("reasons", code="busy", found="another champion by now", expected="the same again")
             found = reasons_for(models[version], [asked.rows for asked, _ in group], level=level, language=language)
             for (_, score), reasons in zip(group, found, strict=True):
                 score.reasons = reasons
@@ -108,7 +110,7 @@ class Service:
         if asked.schema_sha256 is not None and asked.schema_sha256 != lineup.champion.bundle.schema.sha256:
             hint = "GET /models says it, with the indicators that the model asks for"
             raise ScoringRefused(
-                "model-schema", "schema_sha256", found="another schema", expected="the champion's", hint=hint
+                "schema_sha256", code="model-schema", found="another schema", expected="the champion's", hint=hint
             )
         age = age_hours(asked.known_at, now=self._clock(), policy=self.policy)
         try:
@@ -175,7 +177,7 @@ class Service:
             p = self._watched(model, [model.reader.read(read.asked.rows)])
             if np.isfinite(p).all():
                 return float(p[0]), arm
-        raise ScoringRefused("busy", "model", found="a score that is no number", expected="a probability")
+        raise ScoringRefused("model", code="busy", found="a score that is no number", expected="a probability")
 
     def _saw(self, model: Served, seconds: float, *, is_failed: bool = False, is_finite: bool = True) -> None:
         gate = self._gates.get(model.sha256)

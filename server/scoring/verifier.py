@@ -107,7 +107,7 @@ class Verifier:
 
 
 def _refused(found: str, hint: str = ASK) -> ScoringRefused:
-    return ScoringRefused("token", "Authorization", found=found, expected="Bearer and a valid token", hint=hint)
+    return ScoringRefused("Authorization", code="token", found=found, expected="Bearer and a valid token", hint=hint)
 
 
 def _public(path: Path) -> Ed25519PublicKey:

@@ -30,7 +30,7 @@ def reasons_for(
     if not can_compare(schema):
         raise ScoringRefused(
             "reasons",
-            "reasons",
+            code="reasons",
             found="a model whose indicators have no typical values",
             expected="indicators of the dictionary",
             hint="ask without reasons",
@@ -48,7 +48,9 @@ def reasons_for(
         where = {company: row for row, company in enumerate(found.scores["company"])}
         return [as_dict(found.reasons, where[str(number)], language=language) for number in range(len(companies))]
     except (FedCreditError, KeyError):  # the words of the former may quote a cell
-        raise ScoringRefused("reasons", "reasons", found="rows that cannot be explained", expected="others") from None
+        raise ScoringRefused(
+            "reasons", code="reasons", found="rows that cannot be explained", expected="others"
+        ) from None
 
 
 def _columns(schema: Schema) -> list[str]:

@@ -72,8 +72,9 @@ def code_of(reply: Message) -> str:
     return str(reply.error.reason) if reply.has_error() else "none"
 
 
-# What an institution runs by hand to become a member; no message gets there.
-BEFORE_THE_FIRST_MESSAGE = (
+# What people run by hand, to become a member or to recognise a region's grades; no message gets there.
+BY_HAND = (
+    "fedcredit.credit.mapping",
     "fedcredit.link",
     "fedcredit.trust.joining",
     "fedcredit.trust.fingerprint",
@@ -83,7 +84,7 @@ BEFORE_THE_FIRST_MESSAGE = (
 def kinds_of(kind: type[FedCreditError]) -> set[type[FedCreditError]]:
     """Every error of ours that a node can raise while it answers a message."""
     ours = {one for one in kind.__subclasses__() if one.__module__.partition(".")[0] in ("fedcredit", "clients")}
-    found = {one for one in ours if not one.__module__.startswith(BEFORE_THE_FIRST_MESSAGE)}
+    found = {one for one in ours if not one.__module__.startswith(BY_HAND)}
     return found.union(*(kinds_of(one) for one in found))
 
 
