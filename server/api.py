@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from fedcredit import __version__
 from server.scoring import described, messages
 from server.scoring.door import Door, as_response, told
-from server.scoring.grades import Grades
+from server.scoring.grades import LEVEL, Grades
 from server.scoring.messages import Batch, CompanyRows
 from server.scoring.refusal import ScoringRefused, of_status
 from server.scoring.repeats import Answer
@@ -51,14 +51,18 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
     app = FastAPI(title="fedcredit scores", version=__version__, lifespan=live, docs_url=None, redoc_url=None)
     in_thread = asyncio.get_running_loop  # bound late: the loop is the server's
 
-    async def one(_: Caller, body: bytes) -> Answer:
-        return told(service.one(messages.read(CompanyRows, body)))
+    async def one(caller: Caller, body: bytes) -> Answer:
+        asked = messages.read(CompanyRows, body)
+        score = service.one(asked)
+        if asked.reasons is not None:
+            await in_thread().run_in_executor(workers, service.explain, [(asked, score)], LEVEL[caller.role])
+        return told(score)
 
     async def many(caller: Caller, body: bytes) -> Answer:
         # A batch takes long enough to keep others waiting: it has a thread, single scores have the loop.
         batch = await in_thread().run_in_executor(workers, messages.read, Batch, body)
         door.take(caller, len(batch.companies) / COMPANIES_A_REQUEST)
-        return told(await in_thread().run_in_executor(workers, service.many, batch))
+        return told(await in_thread().run_in_executor(workers, service.many, batch, LEVEL[caller.role]))
 
     async def models(caller: Caller, _: bytes) -> Answer:
         return told({"model": name, **service.models(with_trials=caller.role != "institution")})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.consortium_output import said
+from server.consortium_output import opened, said
 
 if TYPE_CHECKING:
     from fedcredit.trust.keys import Identity, PublicIdentity
@@ -37,10 +37,16 @@ def init_gates(
     key: Annotated[list[Path] | None, typer.Option("--key", help="Key file of an approver who signs.")] = None,
     file: GatesFile = None,
     threshold: Threshold = None,
+    consortium: Annotated[
+        Path | None, typer.Option("--consortium", help="Its folder: the officers of its manifest are approvers.")
+    ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Found a model's desk: its gates and approvers. They hold once enough approvers have signed."""
+    """Found a model's desk: its gates and approvers. They hold once enough approvers have signed.
+
+    In a consortium approvers are its officers: nodes take a champion only with two officers' signatures.
+    """
     from server.promotion.desk import DeskRefused
     from server.promotion.gates import LEAST_SIGNATURES, Gates, read_gates
     from server.promotion.subject import desk_of
@@ -50,6 +56,8 @@ def init_gates(
         hint = "fedcredit model gates set changes them"
         raise DeskRefused(desk.name, found="gates in force", expected="a desk that was not founded", hint=hint)
     people = _named(desk, approver or [])
+    if consortium is not None:
+        people |= opened(consortium).current().officers
     made = Gates(desk.name, read_gates(file) if file else read_gates(), people, threshold or LEAST_SIGNATURES)
     _sign(desk, made, _loaded(key) if key else _here(desk, people), as_json=as_json)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from server.consortium_output import now, said
+from server.promotion_output import columns, moved_aliases, on_one_line, show_champion, tell_verdicts
 
 if TYPE_CHECKING:
     from server.promotion.desk import Desk
-    from server.promotion.history import Promoted
-    from server.promotion.promote import Trial
     from server.promotion.standby import Role
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs; desks are in its models/.")]
@@ -50,7 +48,7 @@ def approve_version(
     one = subject(version, runs=runs, model=model)
     read(one.desk.bundle(one.sha256))  # whoever signs signs what can score
     signed = approve(one.desk, one.sha256, by=person, now=now(), days=days)
-    _tell_verdicts(tried(one.desk, one.sha256, now=now()))
+    tell_verdicts(tried(one.desk, one.sha256, now=now()))
     if signed.was_renewed:
         typer.echo("what was signed before no longer holds, so the approval starts anew", err=True)
     facts = {
@@ -83,14 +81,19 @@ def promote_version(
     one = subject(version, runs=runs, model=model)
     if dry_run:
         trial = tried(one.desk, one.sha256, now=now())
-        _tell_verdicts(trial)
+        tell_verdicts(trial)
         if trial.refusal is not None:
             raise trial.refusal
-        facts = {"model": one.desk.name, "bundle_sha256": one.sha256, "dry_run": True, "gates": _verdicts(trial)}
+        facts = {
+            "model": one.desk.name,
+            "bundle_sha256": one.sha256,
+            "dry_run": True,
+            "gates": [dict(vars(verdict)) for verdict in trial.verdicts],
+        }
         said(facts, [f"would promote {one.desk.name} version {one.desk.version(one.sha256)}"], as_json=as_json)
         return
     champion = promote(one.desk, one.sha256, now=now())
-    _done(one.desk, champion, began=began, runs=runs, as_json=as_json)
+    show_champion(one.desk, champion, began=began, runs=runs, as_json=as_json)
 
 
 @promotion.command("rollback")
@@ -106,7 +109,7 @@ def rollback_model(
     began = time.monotonic()
     desk = _desk(model, runs)
     champion = rollback(desk, reason=reason, by=getpass.getuser())
-    _done(desk, champion, began=began, runs=runs, as_json=as_json)
+    show_champion(desk, champion, began=began, runs=runs, as_json=as_json)
 
 
 @promotion.command("challenge")
@@ -152,7 +155,7 @@ def diff_versions(
         raise ConfigError("B", found=f"a version of {right.desk.name}", expected=f"one of {left.desk.name}")
     found = [one for one in differences(left.desk, left.sha256, right.sha256) if everything or not one.is_equal]
     facts = {"model": left.desk.name, "differences": [{"what": one.what, "a": one.a, "b": one.b} for one in found]}
-    said(facts, _columns([(one.what, shown(one.a), shown(one.b)) for one in found]) or ["equal"], as_json=as_json)
+    said(facts, columns([(one.what, shown(one.a), shown(one.b)) for one in found]) or ["equal"], as_json=as_json)
 
 
 @promotion.command("history")
@@ -170,7 +173,7 @@ def show_history(
         typer.echo(f"{len(entries)} lines verified, each by its signature", err=True)
     shown = entries[-last:] if last else entries
     rows = [{"seq": one.seq, "time": one.time, "event": one.event, **one.facts} for one in shown]
-    lines = _columns([(str(one.seq), one.time[:19], one.event, _told(dict(one.facts))) for one in shown])
+    lines = columns([(str(one.seq), one.time[:19], one.event, on_one_line(one.facts)) for one in shown])
     said({"model": desk.name, "verified": verify, "entries": rows}, lines, as_json=as_json)
 
 
@@ -188,63 +191,11 @@ def _stand_by(role: Role, version: str | None, *, none: bool, model: str | None,
         desk, sha256 = one.desk, one.sha256
     held = stand_by(desk, role, sha256, by=getpass.getuser())
     typer.echo(f"{desk.name}: {role} is {f'version {held.version}' if held else 'nobody'}", err=True)
-    facts = {"model": desk.name, role: held.as_dict() if held else None, "aliases": _aliases(desk, runs)}
+    facts = {"model": desk.name, role: held.as_dict() if held else None, "aliases": moved_aliases(desk, runs)}
     said(facts, [f"{role} {held.version if held else '-'}"], as_json=as_json)
-
-
-def _done(desk: Desk, champion: Promoted, *, began: float, runs: Path, as_json: bool) -> None:
-    """Say at once who is champion, since a service sees it now; the registry's aliases take seconds more."""
-    seconds = time.monotonic() - began
-    typer.echo(f"{desk.name}: champion is version {champion.version}, after {seconds:.2f} s", err=True)
-    facts = {"model": desk.name, **champion.as_dict(), "seconds": round(seconds, 3), "aliases": _aliases(desk, runs)}
-    said(facts, [f"champion {champion.version} {champion.bundle_sha256[:12]}"], as_json=as_json)
-
-
-def _aliases(desk: Desk, runs: Path) -> str:
-    from server.promotion.aliases import AliasesLag, follow_aliases
-
-    try:
-        moved = follow_aliases(desk, runs=runs)
-    except AliasesLag as fault:
-        typer.echo(f"{fault}", err=True)
-        return "lag"
-    if moved:
-        typer.echo(f"aliases in the registry moved: {', '.join(moved)}", err=True)
-    return "follow"
 
 
 def _desk(model: str | None, runs: Path) -> Desk:
     from server.promotion.subject import desk_of, only_desk
 
     return desk_of(model, runs=runs) if model else only_desk(runs)
-
-
-def _tell_verdicts(trial: Trial) -> None:
-    if trial.evidence is not None and trial.evidence.data.synthetic:
-        typer.echo("the evidence comes from synthetic data", err=True)
-    for verdict in trial.verdicts:
-        typer.echo(f"  {verdict}", err=True)
-
-
-def _verdicts(trial: Trial) -> list[dict[str, Any]]:
-    return [dict(vars(verdict)) for verdict in trial.verdicts]
-
-
-def _told(facts: dict[str, Any]) -> str:
-    """The facts of an entry on one line, digests by their start."""
-    short = {
-        name: value[:12] if isinstance(value, str) and len(value) == 64 else value for name, value in facts.items()
-    }
-    words = [
-        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in short.items()
-        if value not in (None, "", [])
-    ]
-    return " ".join(words)
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -144,8 +144,9 @@ def read_evidence(path: Path) -> Evidence:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise EvidenceRefused(path.name, found="no evidence", expected="that of a validation", hint=AGAIN) from None
-    return evidence_of(data, where=path.name)
+        found = f"none about bundle {path.stem[:12]}"
+        raise EvidenceRefused("evidence", found=found, expected="that of a validation", hint=AGAIN) from None
+    return evidence_of(data, where=f"evidence about {path.stem[:12]}")
 
 
 def evidence_of(data: bytes, *, where: str) -> Evidence:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fedcredit.errors import ConfigError
 from fedcredit.strict import build
 from fedcredit.trust.entries import identity_of
-from fedcredit.trust.envelope import canonical
+from fedcredit.trust.envelope import MAX_SIGNATURES, canonical
 from fedcredit.trust.keys import PublicIdentity
 from fedcredit.trust.words import checked_name, same_name
 from server.promotion.evidence import FIGURES, Figure
@@ -119,6 +119,9 @@ class Gates:
         keys = {identity.fingerprint for identity in self.approvers.values()}
         if len(people) < len(self.approvers) or len(keys) < len(self.approvers):
             raise ConfigError("approvers", found="one person or one key twice", expected="different people and keys")
+        if len(self.approvers) > MAX_SIGNATURES:
+            found = f"{len(self.approvers)} of them"
+            raise ConfigError("approvers", found=found, expected=f"at most {MAX_SIGNATURES}")
         if not LEAST_SIGNATURES <= self.threshold <= len(self.approvers):
             found = f"{self.threshold} of {len(self.approvers)} approvers"
             raise ConfigError("threshold", found=found, expected=f"{LEAST_SIGNATURES} or more, and as many approvers")

@@ -53,7 +53,8 @@ def promote(desk: Desk, sha256: str, *, now: datetime) -> Promoted:
         state = desk.mend_held()
         trial = _tried(desk, sha256, now=now)
         if trial.signed is None or trial.refusal is not None:
-            desk.record("refused", _refused(desk, sha256, trial))
+            if desk.is_founded:
+                desk.record("refused", _refused(desk, sha256, trial))
             raise trial.refusal or ApprovalRefused(desk.name, found="no approval", expected="one")
         approval = trial.signed.approval
         facts = {

@@ -18,7 +18,7 @@ WAIT_SECONDS = 2.0  # for whoever writes the book
 LONGEST = 64
 # JR/T 0197-2020: who answers a company's questions sees restricted fields, who examines the model confidential ones.
 LEVEL = {"institution": 3, "data_scientist": 2, "ops": 1, "auditor": 4}
-UNKNOWN = 5  # of a reason that does not say
+UNKNOWN = 5  # of reasons that do not say
 
 
 class Grades:
@@ -42,8 +42,8 @@ class Grades:
         if newest is None:
             hint = "fedcredit model rescore scores the companies of the platform"
             raise ScoringRefused("unknown-company", "company", found="no score", expected="a scored company", hint=hint)
-        told: list[dict[str, Any]] | None = json.loads(newest.reasons) if newest.reasons else None
-        shown = None if told is None else [one for one in told if _level(one) <= LEVEL[caller.role]]
+        told = _reasons(newest.reasons)
+        is_shown = told is not None and _level(told) <= LEVEL[caller.role]
         return Path(
             company=company,
             grade=newest.grade or "",
@@ -51,8 +51,8 @@ class Grades:
             age_hours=round(newest.age_hours(now), 3),
             is_fresh=not newest.is_stale(now, fresh_hours),
             path=[_step(one) for one in path],
-            reasons=shown,
-            reasons_hidden=len(told or []) - len(shown or []),
+            reasons=told if is_shown else None,
+            are_reasons_hidden=told is not None and not is_shown,
         )
 
     def close(self) -> None:
@@ -68,8 +68,14 @@ class Grades:
             return self._book
 
 
-def _level(reason: dict[str, Any]) -> int:
-    found = reason.get("level", UNKNOWN)
+def _reasons(text: str | None) -> dict[str, Any] | None:
+    found = json.loads(text) if text else None
+    return found if isinstance(found, dict) else None
+
+
+def _level(reasons: dict[str, Any]) -> int:
+    """For whom the book's reasons were made: `credit.reasons` left out what is above that level."""
+    found = reasons.get("level", UNKNOWN)
     return found if type(found) is int else UNKNOWN
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +23,7 @@ Moment = Annotated[
     str, Meta(max_length=40, description="When the newest indicator was known: ISO 8601 with its offset from UTC.")
 ]
 Digest = Annotated[str, Meta(min_length=64, max_length=64, description="Of the model's schema, from GET /models.")]
+Language = Annotated[Literal["zh", "en"], Meta(description="Ask for the reasons, in this language.")]
 Asked = TypeVar("Asked")
 
 
@@ -33,6 +34,7 @@ class CompanyRows(Struct, forbid_unknown_fields=True):
     rows: Rows
     known_at: Moment | None = None
     schema_sha256: Digest | None = None
+    reasons: Language | None = None
 
 
 class Batch(Struct, forbid_unknown_fields=True):
@@ -56,7 +58,8 @@ class Score(Struct):
     """A company's probability of default and grade.
 
     coverage: share of the window's indicator cells that were known; missing: indicators without a value in the last
-    period; age_hours: since `known_at`, null where the request named none; arm: which model answered.
+    period; age_hours: since `known_at`, null where the request named none; arm: which model answered; reasons:
+    where they were asked for, as far as the caller's level of JR/T 0197-2020 goes.
     """
 
     company: str
@@ -68,7 +71,7 @@ class Score(Struct):
     missing: list[str]
     age_hours: float | None
     arm: str
-    reasons: list[dict[str, Any]] | None = None
+    reasons: dict[str, Any] | None = None
 
 
 class Refused(Struct):
@@ -106,8 +109,8 @@ class Path(Struct):
     age_hours: float | None
     is_fresh: bool
     path: list[Step]
-    reasons: list[dict[str, Any]] | None
-    reasons_hidden: int
+    reasons: dict[str, Any] | None
+    are_reasons_hidden: bool
 
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {

@@ -25,6 +25,7 @@ STATUS = {
     "missing": 422,
     "range": 422,
     "period": 422,
+    "reasons": 422,
     "rate": 429,
     "server": 500,
     "no-champion": 503,

@@ -5,9 +5,11 @@ pandas would take most of the time of a single score. A test compares both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,6 +62,7 @@ class RowReader:
         if inputs_of(schema) + ((PRESENT,) if bundle.time > 1 else ()) != bundle.inputs:
             raise ModelError("inputs", found="other names", expected="those of the schema's columns")
         self._categories = [one for one in self._places if one.column.kind == "category"]
+        self._pick = itemgetter_of([k for k, one in enumerate(self._places) if one.column.kind != "category"])
         plain = [(k, one) for k, one in enumerate(self._places) if one.column.kind != "category"]
         self._numbers = np.array([k for k, _ in plain], dtype=np.intp)
         self._plain = [one for _, one in plain]
@@ -112,10 +115,10 @@ class RowReader:
         told = [[rows[at].get(name) for name in names] for at in used]
         known = np.array([[cell is not None for cell in row] for row in told], dtype=bool)
         try:
-            cells = np.array([[row[k] for k in self._numbers] for row in told], dtype=np.float64)
+            cells = np.array([self._pick(row) for row in told], dtype=np.float64)
         except (ValueError, TypeError):
             raise self._text(told, used) from None
-        if any(type(row[k]) is str for row in told for k in self._numbers):
+        if any(str in set(map(type, self._pick(row))) for row in told):  # numpy reads "12" as a number
             raise self._text(told, used)
         return cells.reshape(len(used), len(self._numbers)), known
 
@@ -206,6 +209,17 @@ class RowReader:
             found = f"a coverage of {coverage:.2f}"
             expected, hint = f"at least {self._policy.least_coverage:.2f}", "send more periods, or more indicators"
             raise ScoringRefused("missing", "rows", found=found, expected=expected, hint=hint)
+
+
+def itemgetter_of(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """The cells at these places, also of none or one.
+
+    >>> itemgetter_of([1])("ab")
+    ('b',)
+    """
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple(row[k] for k in places)
 
 
 def _limit(column: Column, side: str, otherwise: float) -> float:

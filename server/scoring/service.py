@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from server.scoring.policy import Policy
 from server.scoring.refusal import ScoringRefused
 from server.scoring.rows import Window
 from server.scoring.trials import Trials, takes
+from server.scoring.why import reasons_for
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 MOST_AHEAD_HOURS = 0.1  # clocks differ
@@ -65,8 +66,8 @@ class Service:
         read = self._read(asked, lineup)
         return self._scored([read], lineup)[0]
 
-    def many(self, batch: Batch) -> Scores:
-        """The scores of a batch in its order; who is refused is named by place, with the reason."""
+    def many(self, batch: Batch, level: int) -> Scores:
+        """The scores of a batch in its order, with reasons up to the level; who is refused is named by place."""
         lineup = self.lineup()
         refused: dict[int, Fault] = {}
         good: list[_Read] = []
@@ -75,9 +76,25 @@ class Service:
                 good.append(self._read(asked, lineup))
             except ScoringRefused as fault:
                 refused[at] = Fault(**fault.at(f"companies[{at}]").as_dict())
-        scored = iter(self._scored(good, lineup) if good else [])
+        found = self._scored(good, lineup) if good else []
+        self.explain([(read.asked, score) for read, score in zip(good, found, strict=True)], level)
+        scored = iter(found)
         scores = [None if at in refused else next(scored) for at in range(len(batch.companies))]
         return Scores(scores, [Refused(at, fault) for at, fault in refused.items()])
+
+    def explain(self, scores: Sequence[tuple[CompanyRows, Score]], level: int) -> None:
+        """Give those scores their reasons whose request asks for them. Raises ScoringRefused: the model has none."""
+        groups: dict[tuple[str, Literal["zh", "en"]], list[tuple[CompanyRows, Score]]] = {}
+        for asked, score in scores:
+            if asked.reasons is not None:
+                groups.setdefault((score.model_version, asked.reasons), []).append((asked, score))
+        models = {one.model_version: one for one in self.lineup().all()} if groups else {}
+        for (version, language), group in groups.items():
+            if version not in models:  # exchanged since
+                raise ScoringRefused("busy", "reasons", found="another champion by now", expected="the same again")
+            found = reasons_for(models[version], [asked.rows for asked, _ in group], level=level, language=language)
+            for (_, score), reasons in zip(group, found, strict=True):
+                score.reasons = reasons
 
     def failed(self, seconds: float) -> None:
         """An answer that broke off counts against the champion."""

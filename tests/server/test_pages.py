@@ -19,10 +19,11 @@ PAGES = [
         "docs/legal-basis.md",
         "docs/data-use-agreement.md",
         "docs/incident.md",
+        "docs/promotion.md",
     )
 ]
 VERBS = {name: set(group.commands) for name, group in groups().items()}
-NAMED = re.compile(r"\bfedcredit (study|node|consortium) ([a-z]+)")
+NAMED = re.compile(r"\bfedcredit (study|node|consortium|model) ([a-z]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -88,3 +89,14 @@ def test_the_policy_of_the_annex_has_the_keys_of_a_policy() -> None:
         *("institution", "purposes", "studies", "columns", "highest_level", "epsilon", "noise_floor", "clip_ceiling"),
         *("smallest_cohort", "metrics", "require_masks", "hours", "expires", "stopped"),
     }
+
+
+def test_gates_on_the_page_of_promotion_are_those_that_are_shipped() -> None:
+    from server.promotion.gates import LIMITS, read_gates
+
+    text = (ROOT / "docs" / "promotion.md").read_text(encoding="utf-8")
+    for gate in read_gates():
+        ((kind, limit),) = gate.limits.items()
+        part = "" if gate.part == "value" else f", {gate.part}"
+        said = f"{limit:g}" if isinstance(limit, float) else limit
+        assert f"| {gate.name} | `{gate.figure}`{part} | {LIMITS[kind]} {said} | {gate.missing} |" in text

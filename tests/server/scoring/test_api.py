@@ -28,15 +28,12 @@ FAULT = {"error", "where", "found", "expected", "hint", "code"}
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     made = Serving(tmp_path_factory.mktemp("serving"))
-    reasons = [
-        {"indicator": "debt_ratio", "level": 3},
-        {"indicator": "in_arrears", "level": 4},
-        {"indicator": "of an older kind"},
-    ]
     told = {"pd": 0.012, "grade": "BBB-", "coverage": 0.9, "model_version": "quick-1"}
     scores = [
         {"company": "known", "period": "2025-11", **told, "pd": 0.02, "grade": "BB+"},
-        {"company": "known", "period": "2025-12", **told, "reasons": reasons},
+        {"company": "known", "period": "2025-12", **told, "reasons": {"level": 3, "reasons": [{"rank": 1}]}},
+        {"company": "grave", "period": "2025-12", **told, "reasons": {"level": 4, "reasons": [{"rank": 1}]}},
+        {"company": "older", "period": "2025-12", **told, "reasons": {"reasons": [{"rank": 1}]}},
     ]
     with ScoreBook(made.desk / BOOK) as book:
         book.put(pd.DataFrame(scores))
@@ -147,10 +144,11 @@ def test_a_company_s_path_comes_with_reasons_up_to_the_caller_s_level(serving: S
     _, seen, _ = serving.ask("GET", "/grades/known")
     assert [one["grade"] for one in seen["path"]] == ["BB+", "BBB-"]
     assert (seen["grade"], seen["is_fresh"]) == ("BBB-", True)
-    assert [one["indicator"] for one in seen["reasons"]] == ["debt_ratio"]
-    assert seen["reasons_hidden"] == 2
-    audited = serving.ask("GET", "/grades/known", role="auditor")[1]
-    assert [one["indicator"] for one in audited["reasons"]] == ["debt_ratio", "in_arrears"]
+    assert seen["reasons"]["reasons"] == [{"rank": 1}]
+    for company, is_shown in (("grave", {"institution": False, "auditor": True}), ("older", {"auditor": False})):
+        for role, shown in is_shown.items():
+            seen = serving.ask("GET", f"/grades/{company}", role=role)[1]
+            assert (seen["reasons"] is not None, seen["are_reasons_hidden"]) == (shown, not shown)
 
 
 def test_an_unknown_company_is_not_found_and_an_old_grade_is_flagged(serving: Serving) -> None:
@@ -302,3 +300,9 @@ def exclusive(book: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
     finally:
         other.close()
+
+
+def test_reasons_of_a_model_without_typical_values_are_refused(serving: Serving) -> None:
+    status, answer, _ = serving.score(asked(reasons="en"))
+    assert (status, answer["code"]) == (422, "reasons")
+    assert serving.score(asked(reasons="fr"))[0] == 422
