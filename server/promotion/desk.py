@@ -42,6 +42,7 @@ class Desk:
         """Nothing is opened or made before it is asked for."""
         self.folder, self.name = folder, folder.absolute().name
         self._state: tuple[Looks, State] | None = None
+        self._log: History | None = None
 
     @property
     def is_founded(self) -> bool:
@@ -134,7 +135,13 @@ class Desk:
         if not self._key.exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             Identity.generate().save(self._key)
-        return History(self.folder / "history.jsonl", self._identity()).append(event, facts)
+        if self._log is None:
+            self._log = History(self.folder / "history.jsonl", self._identity())
+        looks, known = self._looks(), self._state
+        entry = self._log.append(event, facts)
+        if known is not None and known[0] == looks and known[1].seq + 1 == entry.seq:
+            self._state = (self._looks(), known[1].after(entry))  # nothing else was written: the caller holds the lock
+        return entry
 
     def mend(self) -> None:
         """Finish what a crash left: a promotion that was begun, gates or a pointer that lag; for a start of a service.
