@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -14,11 +13,10 @@ from typing import Any
 import yaml
 
 from fedcredit.errors import RunError
-from fedcredit.settings import StudySettings
+from fedcredit.settings import StudySettings, config_sha256
 from fedcredit.strict import build
 
-# Where and how fast a study runs, and what was hoped of it, does not change what it finds.
-_NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking", "targets", "question")
+__all__ = ["RunFolder", "config_sha256", "read_settings"]
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,6 @@ class RunFolder:
         draft.unlink(missing_ok=True)
         draft.symlink_to(self.path.name)
         draft.replace(link)
-
-
-def config_sha256(settings: StudySettings) -> str:
-    """Digest of what was asked; equal for a run and its resumption, on any machine."""
-    asked = {key: value for key, value in asdict(settings).items() if key not in _NOT_PART_OF_A_STUDY}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def _new(home: Path) -> Path:

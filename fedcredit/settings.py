@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -16,6 +18,8 @@ from fedcredit.strict import build
 Arm = Literal["local", "best_alone", "federated", "pooled", "incumbent"]
 LARGEST_DELTA = 1e-5  # at most min(1e-5, 1/(10 n))
 STRATEGIES = "flwr.serverapp.strategy."
+# Where and how fast a study runs, and what was hoped of it, does not change what it finds.
+NOT_PART_OF_A_STUDY = ("runs", "resume", "workers", "tracking", "targets", "question")
 
 
 @dataclass(frozen=True)
@@ -237,6 +241,12 @@ class StudySettings:
             if is_private:
                 raw = _merge(raw, self.recipes.get(f"{key}_private", {}))
         return build(Recipe, raw, where=f"recipes.{arm}")
+
+
+def config_sha256(settings: StudySettings) -> str:
+    """Digest of what was asked; equal for a run and its resumption, on any machine."""
+    asked = {key: value for key, value in asdict(settings).items() if key not in NOT_PART_OF_A_STUDY}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from server.gates_cli import gates
 from server.promotion_cli import promotion
 from server.recognition_cli import mapping
 from server.scoring.rescore_cli import rescore_model, show_freshness
+from server.validation_cli import validate_model
 
 if TYPE_CHECKING:
     from fedcredit.models.bundle import Bundle
@@ -148,6 +149,7 @@ def _print_json(result: object) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
 
 
+model.command("validate")(validate_model)
 model.add_typer(promotion)
 model.add_typer(gates)
 model.command("explain")(explain)

@@ -1,0 +1,97 @@
+"""The judged rows become figures of each group: institution, size, sector, period, region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.evaluation.delong import auc_interval
+from fedcredit.evaluation.metrics import has_both_classes
+from server.validation.cells import cells, companies, is_key
+from server.validation.evidence import Figure, figure, unknown
+from server.validation.figures import observed_expected
+from server.validation.source import Scores
+
+KINDS = {"size": "size", "sector": "sector", "stratum": "period"}
+MOST = 24  # a page stays a page where a sector has hundreds of codes
+TOO_FEW = "fewer than 10 companies of a class"
+QUANTILES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The model in one group of companies."""
+
+    by: str
+    name: str
+    rows: int
+    companies: int
+    defaults: int
+    expected: float
+    auc: Figure
+    observed_expected: Figure
+
+
+def groups(scores: Scores, *, by_institution: bool, institutions_are: str = "institution") -> Iterator[Group]:
+    """Figures of every group that the rows have a column for; cells of fewer than 10 companies are put together."""
+    for by, names in kinds_of(scores, by_institution=by_institution, institutions_are=institutions_are).items():
+        held = np.array([name is not None for name in names], dtype=bool)
+        part = take(scores, held)
+        found = cells(names[held], part.company) if held.any() else {}
+        for name, inside in list(found.items())[:MOST]:
+            yield _group(take(part, inside), by=by, name=name)
+
+
+def kinds_of(scores: Scores, *, by_institution: bool, institutions_are: str) -> dict[str, NDArray[np.object_]]:
+    """The name of each row's group (None: it has none), by kind of group."""
+    kinds: dict[str, NDArray[np.object_]] = {institutions_are: scores.institution} if by_institution else {}
+    for column, word in KINDS.items():
+        if column in scores.about:
+            kinds[word] = _named(scores.about[column].to_numpy())
+    return kinds
+
+
+def take(scores: Scores, inside: NDArray[np.bool_]) -> Scores:
+    """The scores of some of the rows."""
+    return Scores(
+        scores.split,
+        scores.y[inside],
+        scores.raw[inside],
+        scores.p[inside],
+        scores.company[inside],
+        scores.institution[inside],
+        scores.about[inside].reset_index(drop=True),
+    )
+
+
+def _group(scores: Scores, *, by: str, name: str) -> Group:
+    auc = unknown(TOO_FEW)
+    if has_both_classes(scores.y):
+        auc = figure(*auc_interval(scores.y, scores.p[None], company=scores.company), about="DeLong's interval")
+    return Group(
+        by,
+        name,
+        len(scores),
+        companies(scores.company),
+        int(scores.y.sum()),
+        float(scores.p.sum()),
+        auc,
+        observed_expected(scores),
+    )
+
+
+def _named(values: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Names as they are; many different numbers, such as a balance sheet total, become quarters."""
+    known = [value for value in values.tolist() if is_key(value)]
+    is_measure = known and all(isinstance(value, (int, float)) for value in known) and len(set(known)) > MOST
+    if not is_measure:
+        return np.array([str(v) if is_key(v) else None for v in values.tolist()], dtype=object)
+    number = np.asarray(values, dtype=np.float64)
+    cuts = np.nanquantile(number, [0.25, 0.5, 0.75])
+    quarter = np.searchsorted(cuts, number, side="right")
+    return np.array(
+        [QUANTILES[q] if is_key(v) else None for q, v in zip(quarter, number.tolist(), strict=True)], dtype=object
+    )

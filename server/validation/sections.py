@@ -1,0 +1,51 @@
+"""What was measured becomes the sections of the validation file, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from server.validation.acceptance import acceptance_section
+from server.validation.against import champion_section
+from server.validation.content import Section
+from server.validation.fairness import fairness_section
+from server.validation.grades import grades
+from server.validation.law import law_section
+from server.validation.lineage import lineage, partition, purpose
+from server.validation.measured import Measured
+from server.validation.performance import calibration, lending, performance
+from server.validation.privacy import privacy
+from server.validation.source import Scores
+from server.validation.stability import stability
+from server.validation.use import approvals, checked, gains, limits, reasons
+
+# Each section by the key that law.yaml names.
+SECTIONS: Mapping[str, Callable[[Measured], Section]] = {
+    "purpose": lambda m: purpose(m.source),
+    "lineage": lambda m: lineage(m.source),
+    "partition": lambda m: partition(m.source, by_institution=m.by_institution),
+    "privacy": lambda m: privacy(m.source, m.figures),
+    "performance": lambda m: performance(m.source, m.figures, m.groups, others=_others(m)),
+    "lending": lambda m: lending(m.source, m.figures, others=_others(m)),
+    "acceptance": lambda m: acceptance_section(m.source, m.corrected),
+    "calibration": lambda m: calibration(m.source, m.figures, m.groups),
+    "grades": lambda m: grades(m.source),
+    "stability": lambda m: stability(m.source, m.figures["psi"]),
+    "fairness": lambda m: fairness_section(m.source, m.unfair, m.figures["fairness_gap"], hides=not m.by_institution),
+    "reasons": lambda m: reasons(m.source),
+    "limits": lambda m: limits(m.source),
+    "gains": lambda m: gains(m.source, by_institution=m.by_institution),
+    "champion": lambda m: champion_section(m.source, m.champion, m.theirs, m.figures["delta_auc"]),
+    "approvals": lambda m: approvals(m.source, m.desk.approvals, m.desk.history),
+    "checks": lambda m: checked(m.source, m.checks),
+}
+
+
+def sections(measured: Measured) -> list[Section]:
+    """All of them, and last the table of which text asks what."""
+    found = [make(measured) for make in SECTIONS.values()]
+    titles = dict(zip(SECTIONS, (one.title for one in found), strict=True))
+    return [*found, law_section(titles)]
+
+
+def _others(measured: Measured) -> dict[str, Scores]:
+    return {"champion": measured.theirs} if measured.theirs is not None else {}
