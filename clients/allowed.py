@@ -23,15 +23,21 @@ def purpose_of(rule: StudyRule | None, text: str, *, at: datetime) -> str:
     Raises:
         AskRefused: study, expired or schema; the text that does not fit is not repeated.
     """
+    rule = in_force(rule, at=at)
+    place = outside(json.dumps(rule.schema, sort_keys=True), text)
+    if place is not None:
+        raise AskRefused("schema", found=f"{place} outside of what was agreed", expected="the study's JSON-schema")
+    return rule.purpose
+
+
+def in_force(rule: StudyRule | None, *, at: datetime) -> StudyRule:
+    """The rule of a study that the manifest has and that is not over. Raises AskRefused: study or expired."""
     if rule is None:
         hint = "the consortium's officers sign each study into the manifest"
         raise AskRefused("study", found="none of the manifest", expected="a registered study", hint=hint)
     if at >= rule.until:
         raise AskRefused("expired", found="a study that is over", expected=f"one until {rule.until:%Y-%m-%d} at most")
-    place = outside(json.dumps(rule.schema, sort_keys=True), text)
-    if place is not None:
-        raise AskRefused("schema", found=f"{place} outside of what was agreed", expected="the study's JSON-schema")
-    return rule.purpose
+    return rule
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 from torch import nn
 
 from clients import counting, masks
+from clients.champion_message import keep_champion
 from clients.consent import permit, record_fault, release, terms_here
 from clients.egress import known_code, pass_reply, refusal
 from clients.institution import Rows, institution_of
@@ -240,6 +241,16 @@ def spent(message: Message, context: Context) -> Message:
     history = here.ledger_of(task).history(here.account_of(task, delta=delta)) if task.privacy else []
     epsilon = six_digits(run_epsilon(history, delta=delta), upwards=True) if history else 0.0
     return Message(RecordDict({METRICS: MetricRecord({"epsilon": epsilon, "delta": delta})}), reply_to=message)
+
+
+@app.query("champion")
+@coded
+def champion(message: Message, context: Context) -> Message:
+    """Verify a promoted bundle and keep it as the node's champion; that it is kept, and nothing else, goes out."""
+    here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+    permit(message, context, here, task)
+    is_new = keep_champion(message, context, here)
+    return Message(RecordDict({METRICS: MetricRecord({"champion": int(is_new)})}), reply_to=message)
 
 
 def _masking(message: Message, context: Context, step: Callable[[ClientSession, bytes], bytes]) -> Message:

@@ -16,14 +16,15 @@ from typing import Any
 
 from flwr.app import Array, ConfigRecord, Context, Message
 
-from clients.allowed import Rules, purpose_of
+from clients.allowed import Rules, in_force, purpose_of
 from clients.audit_entry import AuditBroken, Event, account_digest
 from clients.audit_log import AuditLog, opened_log
 from clients.institution import Institution, facts_of
-from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, terms_under
+from clients.policy import Ask, AskRefused, Clamped, Granted, Refused, decide, takes_model, terms_under
 from clients.question import config_of, question_of
 from fedcredit.data.governance.masking import mask_text
 from fedcredit.errors import BudgetSpent, ConfigError, FedCreditError
+from fedcredit.federation.champion import CHAMPION, Sent
 from fedcredit.federation.masked import EVALUATES
 from fedcredit.federation.messages import (
     CONFIG,
@@ -59,7 +60,7 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
         AuditBroken: the question could not be put on record.
     """
     said = _decision(message, here, task)
-    if message.metadata.message_type in MAY_CHARGE:
+    if message.metadata.message_type in (*MAY_CHARGE, CHAMPION):
         _check_lifetime(here, task, _account(message, here, task))
         _append(context, "asked", {**_question(message, here, task), **said})
 
@@ -92,10 +93,16 @@ def _check_lifetime(here: Institution, task: Task, account: Account | None) -> N
 def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     """What was decided and why, if it was not refused."""
     now, why, purpose, terms = datetime.now(UTC), tuple[str, ...](), "", task.privacy
+    is_model = message.metadata.message_type == CHAMPION
     if here.manifest is not None:
         rule = Rules(here.manifest).of(task.study, at=now)
-        purpose = purpose_of(rule, str(message.content[CONFIG]["task"]), at=now)
+        if is_model:  # no task of the study, so its schema is not for it
+            purpose = in_force(rule, at=now).purpose
+        else:
+            purpose = purpose_of(rule, str(message.content[CONFIG]["task"]), at=now)
     ask = ask_of(task, here, purpose=purpose, at=now)
+    if is_model:
+        return _model_let_in(here, ask)
     if here.policy is not None:
         match decide(here.policy, ask):
             case Refused(reason, what):
@@ -114,6 +121,14 @@ def _decision(message: Message, here: Institution, task: Task) -> dict[str, Any]
         "level": here.level,
         "terms": None if terms is None else asdict(terms),
     }
+
+
+def _model_let_in(here: Institution, ask: Ask) -> dict[str, Any]:
+    refused = takes_model(here.policy, ask) if here.policy is not None else None
+    if refused is not None:
+        found, expected = "a model that the policy does not let in", "one that it does"
+        raise AskRefused(refused.reason, found=found, expected=expected, hint=refused.ask)
+    return {"decision": "granted", "purpose": _word(ask.purpose)}
 
 
 def ask_of(task: Task, here: Institution, *, purpose: str, at: datetime) -> Ask:
@@ -157,7 +172,7 @@ def release(reply: Message, message: Message, context: Context, here: Institutio
     if _log_of(context) is None:
         return reply
     kind, arrays, size, keys = message.metadata.message_type, list[list[Any]](), 0, dict[str, list[str]]()
-    said = {} if kind in MAY_CHARGE else _decision(message, here, task)
+    said = {} if kind in (*MAY_CHARGE, CHAMPION) else _decision(message, here, task)
     for name, record in reply.content.items():
         for key, value in record.items():
             size += len(key) + _size(value)
@@ -207,6 +222,8 @@ def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]
         facts["account"] = account_digest(account.run)
     if message.metadata.message_type in COUNTING and (asked := question_of(config_of(message))) is not None:
         facts["counts"] = {"split": asked.split, "column": asked.column, "shape": list(asked.shape)}
+    if message.metadata.message_type == CHAMPION:
+        facts["bundle_sha256"] = Sent.from_content(message.content).bundle_sha256
     return facts
 
 

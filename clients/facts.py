@@ -96,6 +96,7 @@ class NodeFacts:
             "officer": str(home.officer_public),
             "manifest": str(home.manifest),
             "audit": str(home.audit_log),
+            "champion": str(home.champion),
             "open-rows": self.open_rows,
             "exact-metrics": self.exact_metrics,
             "overspending": self.overspending,

@@ -107,6 +107,11 @@ class NodeHome:
         return self.folder / "state"
 
     @property
+    def champion(self) -> Path:
+        """Bundles that officers promoted, and which of them is in force."""
+        return self.folder / "champion"
+
+    @property
     def run(self) -> Path:
         """Process numbers, sockets and logs of the node that runs."""
         return self.folder / "run"

@@ -16,6 +16,7 @@ from clients.joining_cli import joining
 from clients.leaves_cli import leaving
 from clients.policy_cli import policy
 from clients.running_cli import running
+from clients.score_cli import scoring
 from clients.upkeep_cli import upkeep
 from fedcredit.errors import ConfigError, FedCreditError
 
@@ -36,6 +37,7 @@ node.add_typer(upkeep)
 node.add_typer(leaving)
 node.add_typer(recorded)
 node.add_typer(policy)
+node.add_typer(scoring)
 
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", help="The ledger; else the only one under FEDCREDIT_HOME (~/.fedcredit).")

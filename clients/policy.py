@@ -200,6 +200,15 @@ def decide(policy: Policy, ask: Ask) -> Outcome:
     return terms_under(policy, ask.terms)
 
 
+def takes_model(policy: Policy, ask: Ask) -> Refused | None:
+    """Why a promoted model of this study may not come in; None where it may.
+
+    It asks nothing of any row, so only who may ask, when and for what is looked at.
+    """
+    checks = (_stopped, _expired, _hours, _study, _purpose)
+    return next((refused for check in checks if (refused := check(policy, ask)) is not None), None)
+
+
 def terms_under(policy: Policy, terms: PrivacyTerms | None) -> Outcome:
     """The terms that the policy lets the institution train under; those of a task do not change with time."""
     if terms is None:

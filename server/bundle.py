@@ -32,6 +32,7 @@ serverapp = "server.deployed:app"
 clientapp = "clients.app:app"
 [tool.flwr.app.config]
 order = ""
+champion = ""
 order-sha256 = ""
 order-certificate = ""
 order-signature = ""

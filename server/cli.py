@@ -12,6 +12,7 @@ from server.explain_cli import explain
 from server.gates_cli import gates
 from server.promotion_cli import promotion
 from server.recognition_cli import mapping
+from server.publishing.publish_cli import publish_model
 from server.scoring.rescore_cli import rescore_model, show_freshness
 from server.validation_cli import validate_model
 
@@ -155,3 +156,4 @@ model.add_typer(gates)
 model.command("explain")(explain)
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
+model.command("publish")(publish_model)

@@ -30,6 +30,8 @@ from server.app import Conducted, Order, conduct
 from server.coordinators import CUT, at_work, notes_in, write_whole
 from server.order_signature import operator_of
 from server.orders import DeployedOrder
+from server.publishing.order import CHAMPION_TEXT, PublishOrder
+from server.publishing.publish import publish
 from server.superlink import key_bytes, key_text
 from server.superlink_files import CONSORTIUM
 
@@ -44,12 +46,16 @@ def main(grid: Grid, context: Context) -> None:
     home = Path(os.environ[CONSORTIUM])
     manifest = ManifestFile(home / "manifest.json").read(now=datetime.now(UTC))
     operator = operator_of(context.run_config, manifest)
+    if context.run_config.get(CHAMPION_TEXT):
+        _publish(grid, context, home, manifest=manifest, operator=operator)
+        return
     order = DeployedOrder.from_config(context.run_config)
     folder = home / "studies" / order.folder
     folder.mkdir(parents=True, exist_ok=True)
     note = at_work(notes_in(home), flower_run=context.run_id, status=folder / STATUS)
     with _alone(folder), note:
-        story = _Story(folder, order, flower_run=context.run_id, operator=operator)
+        facts = {"unit": order.unit, "rounds": order.plan.rounds}
+        story = _Story(folder, facts, flower_run=context.run_id, operator=operator)
         try:
             conducted = conduct(
                 DeployedGrid(grid, deadline_seconds=order.plan.deadline_seconds),
@@ -65,6 +71,36 @@ def main(grid: Grid, context: Context) -> None:
             story.write(CUT)
             raise
         story.write("succeeded", round=conducted.state.round)
+
+
+def _publish(grid: Grid, context: Context, home: Path, *, manifest: Manifest, operator: str) -> None:
+    """Send a promoted bundle to every node that is online; who has it now is in the platform's studies folder."""
+    order = PublishOrder.from_config(context.run_config)
+    folder = home / "studies" / order.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    note = at_work(notes_in(home), flower_run=context.run_id, status=folder / STATUS)
+    with _alone(folder), note:
+        facts = {"unit": order.unit, "model": order.model, "bundle_sha256": order.bundle_sha256}
+        story = _Story(folder, facts, flower_run=context.run_id, operator=operator)
+        try:
+            deployed = DeployedGrid(grid, deadline_seconds=order.deadline_seconds)
+            published = publish(
+                deployed,
+                order.sent,
+                names=_register(manifest).names_on(deployed),
+                members=tuple(member.name for member in manifest.active_members),
+                study=order.study,
+                model=order.model,
+                deadline_seconds=order.deadline_seconds,
+            )
+            write_whole(folder / RESULT, published.as_dict())
+        except FedCreditError as fault:
+            story.write("failed", code=fault.code, fault=str(fault))
+            raise
+        except BaseException:
+            story.write(CUT)
+            raise
+        story.write("succeeded")
 
 
 def _register(manifest: Manifest) -> Register:
@@ -103,10 +139,9 @@ def _alone(folder: Path) -> Iterator[None]:
 class _Story:
     """status.json and log.txt of one unit: what an operator reads while it runs."""
 
-    def __init__(self, folder: Path, order: DeployedOrder, *, flower_run: int, operator: str) -> None:
+    def __init__(self, folder: Path, facts: dict[str, Any], *, flower_run: int, operator: str) -> None:
         self._folder = folder
-        self._facts: dict[str, Any] = {"unit": order.unit, "rounds": order.plan.rounds}
-        self._facts |= {"flower_run": flower_run, "operator": operator}
+        self._facts = facts | {"flower_run": flower_run, "operator": operator}
         self.write("gathering")
 
     def round_done(self, record: RoundRecord) -> None:

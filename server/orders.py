@@ -24,6 +24,13 @@ MAX_ORDER_BYTES = 256 * 1024
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # a folder's name at the platform
 
 
+def checked_word(said: str, *, where: str) -> str:
+    """The name, if a folder at the platform may have it. Raises ConfigError: it may not."""
+    if not _WORD.fullmatch(said):
+        raise ConfigError(where, found="other characters", expected="letters, digits, - _ .")
+    return said
+
+
 @dataclass(frozen=True)
 class DeployedOrder:
     """What a coordinator is to do: train `task` by `plan`, as one unit of one run of one study."""
@@ -37,8 +44,7 @@ class DeployedOrder:
 
     def __post_init__(self) -> None:
         for name in ("study", "run", "unit"):
-            if not _WORD.fullmatch(getattr(self, name)):
-                raise ConfigError(f"order.{name}", found="other characters", expected="letters, digits, - _ .")
+            checked_word(getattr(self, name), where=f"order.{name}")
         Recipe(strategy=self.strategy)  # refuses a target that is no strategy of Flower's
         for key, value in self.strategy.items():
             if not isinstance(value, str | int | float | bool | None):

@@ -35,6 +35,7 @@ from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
 from server.order_signature import signed
 from server.orders import DeployedOrder
+from server.publishing.order import PublishOrder
 from server.superlink import Control, PlatformAway, control
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,27 @@ def conduct_on_consortium(
         ):
             desk.run_to_end()
             return desk.fetch(Path(name))
+
+
+def publish_to_consortium(
+    order: PublishOrder, profile: Profile, *, require_pq: bool = True, patience_seconds: float = 600.0
+) -> dict[str, Any]:
+    """Send a promoted bundle to the nodes of the consortium; who has it, as the coordinator wrote it down.
+
+    Raises:
+        PolicyRefused: the consortium has not allowed this study with this code.
+        FederationError: the coordinator failed, or the platform stayed away.
+    """
+    with operators_tunnel(profile, require_pq=require_pq) as address:
+        require_allowed(order, refreshed(profile, address))
+        with (
+            control(address) as superlink,
+            _Desk(
+                superlink, address, order, profile, patience_seconds=patience_seconds, on_round=lambda record: None
+            ) as desk,
+        ):
+            desk.run_to_end()
+            return desk.result()
 
 
 def stop_at_consortium(profile: Profile, folders: Sequence[str], *, require_pq: bool = True) -> list[int]:
@@ -121,7 +143,7 @@ def refreshed(profile: Profile, address: str) -> Manifest:
     return manifest
 
 
-def require_allowed(order: DeployedOrder, manifest: Manifest) -> None:
+def require_allowed(order: DeployedOrder | PublishOrder, manifest: Manifest) -> None:
     """Return if the manifest allows the study, with the code that is installed here."""
     rule, ours = manifest.rule_for(order.study), bundle().sha256
     if rule is None or ours not in rule.bundles:
@@ -137,7 +159,7 @@ class _Desk:
         self,
         superlink: Control,
         address: str,
-        order: DeployedOrder,
+        order: DeployedOrder | PublishOrder,
         profile: Profile,
         *,
         patience_seconds: float,
@@ -188,7 +210,7 @@ class _Desk:
         for file in ("state.json", "arrays.safetensors"):
             (kept / Path(name).name / file).write_bytes(self._get(f"{name}/{file}"))
         state = checkpoint.load(kept, task_sha256=self._order.as_config()["order-sha256"])
-        result = json.loads(self._get(RESULT))
+        result = self.result()
         if state is None:
             raise FederationError("result", found="no final model", expected="one", hint="study resume asks again")
         epsilon = {str(name): float(value) for name, value in result["epsilon"].items()}
@@ -196,6 +218,16 @@ class _Desk:
         if silent:
             log.warning("%s did not say what it spent: the plan's epsilon stands for it", ", ".join(silent))
         return Conducted(state, [Member(**member) for member in result["members"]], epsilon, silent)
+
+    def result(self) -> dict[str, Any]:
+        """What the coordinator wrote down at the end."""
+        try:
+            result = json.loads(self._get(RESULT))
+        except (ValueError, RecursionError):
+            result = None
+        if not isinstance(result, dict):
+            raise FederationError(RESULT, found="another format", expected="the coordinator's result")
+        return result
 
     def _under_way(self) -> int | None:
         """The Flower run of a coordinator that is at work on this order: an operator's machine may go and come back."""

@@ -25,6 +25,7 @@ from fedcredit.data.governance.contract import contracts, errors
 from fedcredit.data.windows import save
 from fedcredit.errors import EgressRefused, FedCreditError, TableError
 from fedcredit.federation.arrays import encode
+from fedcredit.federation.champion import CHAMPION
 from fedcredit.federation.engine import to_record
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import (
@@ -88,7 +89,8 @@ def kinds_of(kind: type[FedCreditError]) -> set[type[FedCreditError]]:
 
 def test_every_message_type_and_error_code_of_the_federation_has_its_contract() -> None:
     masking = {KEYS, AGREE, CONFIRM, SHARES, MASKED, SURVIVORS, UNMASK}
-    assert set(contracts()) == {DESCRIBE, TRAIN, PERSONALISE, EVALUATE, SPENT, COUNTS, COUNTS_MASKED} | masking
+    counted = {COUNTS, COUNTS_MASKED, CHAMPION}
+    assert set(contracts()) == {DESCRIBE, TRAIN, PERSONALISE, EVALUATE, SPENT} | counted | masking
     assert set(errors().words) == {kind.code for kind in kinds_of(FedCreditError)} | {"internal", *REASONS}
     rules = [rule for contract in contracts().values() for rule in contract.metrics.values() if rule.length]
     assert {rule.length for rule in rules} == {SCORE_BINS}
