@@ -20,11 +20,12 @@ from clients.institution import RUN_LEDGER, Institution, Rows
 from clients.question import config_of, question_of
 from fedcredit.data.governance.gate import Block
 from fedcredit.errors import ConfigError, PolicyRefused
-from fedcredit.evaluation.grid import ScoreGrid
+from fedcredit.evaluation.grid import GRID
+from fedcredit.evaluation.noised import coarse
 from fedcredit.evaluation.separation import auc_of_counts
 from fedcredit.federation.arrays import encode, record_of
-from fedcredit.federation.counted import counts_encoding, counts_topic, noise_of
-from fedcredit.federation.counting import GRID_BINS, SMALLEST_CELL, CountTerms, Question
+from fedcredit.federation.counted import counts_encoding, counts_topic, release_of
+from fedcredit.federation.counting import GRID_BINS, LARGEST_COUNT, SMALLEST_CELL, CountTerms, Question
 from fedcredit.federation.masked import model_sha256, settings_sha256
 from fedcredit.federation.messages import (
     ARRAYS,
@@ -40,8 +41,8 @@ from fedcredit.federation.messages import (
 )
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.accounting import delta_for
-from fedcredit.privacy.counted import LARGEST_COUNT, CountNoise
 from fedcredit.privacy.randomness import Stream
+from fedcredit.privacy.released import Release
 from fedcredit.trust.files import write_whole
 
 Counted = NDArray[np.int64]  # (segments, 2, bins)
@@ -60,14 +61,15 @@ def in_the_clear(message: Message, here: Institution, task: Task, model: nn.Modu
     question = question_of(config_of(message))
     if question is None:
         raise ConfigError(QUESTION, found="no question", expected="one")
-    terms, noise = terms_of(task), noise_of(task, question)
+    terms_of(task)
+    noise = release_of(task)
     _charge(here, task, question, noise=noise, number=number)
     counts = _counts(model, here, task, question, number=number)
     if noise is not None:
-        counts = noise.alone(counts, uniform=Stream().uniforms)
+        counts = noise.noised(counts, uniform=Stream().uniforms)
     elif not here.is_open:
         counts = suppressed(counts)
-    _check_range(counts, terms)
+    _check_range(counts)
     content = {ARRAYS: record_of({QUESTION: encode(counts)}), METRICS: MetricRecord({EXAMPLES: 1})}
     return Message(RecordDict(content), reply_to=message)
 
@@ -84,15 +86,15 @@ def under_masks(message: Message, here: Institution, task: Task, model: nn.Modul
     session, start = masks.session_of(config, here, task, size=0), masks.bytes_in(config)
     topic = counts_topic(task, question, model_sha256=model_sha256(incoming), number=number)
     session.require_start(start, model_sha256=topic)
-    terms, group = terms_of(task), session.plan.roster.names
-    noise = noise_of(task, question, group=group)
+    terms_of(task)
+    noise = release_of(task, group=session.plan.roster.names)
     _charge(here, task, question, noise=noise, number=number)
     counts = _counts(model, here, task, question, number=number)
-    _check_range(counts, terms)
+    _check_range(counts)
     if noise is None:
         encoded = session.plan.encoding.encode(np.zeros(0), {QUESTION: counts.ravel()})
     else:
-        encoded = session.plan.encoding.encode(noise.shared(counts, uniform=Stream().uniforms))
+        encoded = session.plan.encoding.encode(noise.noised(counts, uniform=Stream().uniforms).ravel())
     bound = settings_sha256(config)
     head, words = session.upload(start, model_sha256=topic, settings_sha256=bound, encoded=encoded)
     said: dict[str, bytes] = {SECAGG: head}
@@ -122,13 +124,10 @@ def counted(model: nn.Module, rows: Rows, *, terms: CountTerms, question: Questi
     if values is not None:
         place = {name: at for at, name in enumerate(question.segments)}
         segment = np.array([place.get(str(value), len(place)) for value in values[kept]])
-    found = np.stack(
-        [
-            ScoreGrid(bins=GRID_BINS).count(scores[segment == at], labels[segment == at])
-            for at in range(question.shape[0])
-        ]
-    )
-    return found.reshape(*question.shape, -1).sum(axis=-1).astype(np.int64)
+    found = [GRID.count(scores[segment == at], labels[segment == at]) for at in range(question.shape[0])]
+    if question.is_coarse:
+        return np.stack([coarse(one) for one in found])
+    return np.stack(found).reshape(*question.shape, -1).sum(axis=-1).astype(np.int64)
 
 
 def outside_counts(task: Task, here: Institution, message: Message) -> dict[str, Block]:
@@ -142,7 +141,7 @@ def outside_counts(task: Task, here: Institution, message: Message) -> dict[str,
     return {WORDS: outside(encode(np.zeros(encoding.length, dtype=encoding.dtype)))}
 
 
-def _charge(here: Institution, task: Task, question: Question, *, noise: CountNoise | None, number: int) -> None:
+def _charge(here: Institution, task: Task, question: Question, *, noise: Release | None, number: int) -> None:
     """The evaluation is on disk, and charged where it has noise, before a row is touched; or it is refused."""
     terms, account = terms_of(task), here.counts_account(task)
     ledger = here.ledger_of(task)
@@ -167,7 +166,11 @@ def _counts(model: nn.Module, here: Institution, task: Task, question: Question,
     """The counts, once the institution has kept its own figures of them."""
     rows, terms = here.held_out(question.split), terms_of(task)
     _keep_own(
-        here, task, question, counted(model, rows, terms=terms, question=replace(question, bins=GRID_BINS)), number
+        here,
+        task,
+        question,
+        counted(model, rows, terms=terms, question=replace(question, bins=GRID_BINS, is_coarse=False)),
+        number,
     )
     return counted(model, rows, terms=terms, question=question)
 
@@ -184,9 +187,9 @@ def _keep_own(here: Institution, task: Task, question: Question, counts: Counted
     write_whole(here.folder(task.run) / "evaluations" / f"{number}.json", text.encode())
 
 
-def _check_range(counts: Counted, terms: CountTerms) -> None:
-    if counts.size and int(np.abs(counts).max()) > LARGEST_COUNT / 2:
-        expected = f"at most {LARGEST_COUNT / 2:.0f} companies in one cell"
+def _check_range(counts: Counted) -> None:
+    if counts.size and int(np.abs(counts).max()) > LARGEST_COUNT // 2:
+        expected = f"at most {LARGEST_COUNT // 2} companies in one cell"
         raise ConfigError("counts", found="more companies in one cell", expected=expected, hint="more bins or segments")
 
 

@@ -23,6 +23,8 @@ from fedcredit.models.what_if import WhatIf
 
 FEWEST = 20  # companies whose medians may stand for a typical one: of fewer, a median tells of a single company
 ROW = "row of the table"
+UP: Direction = "up"
+DOWN: Direction = "down"
 
 Typical = Mapping[str, float | str]
 
@@ -161,7 +163,8 @@ def _directions(bundle: Bundle, columns: tuple[str, ...]) -> tuple[dict[str, Dir
     owners: dict[str, str] = {}
     owner = dict(zip(bundle.inputs, columns, strict=True))
     for factor in bundle.settings.resolved(bundle.inputs).factors:
-        better |= dict.fromkeys(factor.up, "up") | dict.fromkeys(factor.down, "down")
+        better.update(dict.fromkeys(factor.up, UP))
+        better.update(dict.fromkeys(factor.down, DOWN))
         owners |= {owner[name]: factor.name for name in factor.inputs}
     return {name: way for name, way in better.items() if name in bundle.schema.features}, owners
 

@@ -20,12 +20,15 @@ from fedcredit.federation import personal
 from fedcredit.federation.admission import error_code
 from fedcredit.federation.checkpoint import Arrays, RoundRecord, RunState
 from fedcredit.federation.cohort import Member, Register, gather
+from fedcredit.federation.counting import Question
 from fedcredit.federation.engine import RoundPlan, run_rounds, to_record
+from fedcredit.federation.evaluate import Evaluated
 from fedcredit.federation.exchange import Exchange
 from fedcredit.federation.messages import ARRAYS, CONFIG, METRICS, PERSONALISE, SPENT, Task
 from fedcredit.models.build import build
 from fedcredit.trust.keys import PublicIdentity
 from fedcredit.trust.roster import read_roster
+from server.evaluated import ask_questions
 
 SILENCE_SECONDS = 60.0  # within which a SuperLink answers for a node that died
 
@@ -37,7 +40,8 @@ class Order:
     """Everything that one federation needs besides a grid; `strategy` is a constructor of flwr.serverapp.strategy.
 
     roster: the file of the institutions' identities, for a task with masking, or `pinned` those themselves. initial:
-    the arrays to start from, such as those of the model in service; else those of a fresh model.
+    the arrays to start from, such as those of the model in service; else those of a fresh model. questions: what is
+    counted of the institutions' held-out rows under the final model, each an evaluation of the study.
     """
 
     task: Task
@@ -47,11 +51,12 @@ class Order:
     roster: Path | None = None
     initial: Arrays | None = None
     pinned: Mapping[str, PublicIdentity] | None = None
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True)
 class Conducted:
-    """What came of it: the chosen arrays and history, who took part, and the spend by institution.
+    """What came of it: the chosen arrays and history, who took part, the spend by institution, and the evaluations.
 
     silent: institutions that did not say what they spent; their spend here is what the plan allowed.
     """
@@ -60,6 +65,7 @@ class Conducted:
     members: list[Member]
     epsilon: dict[str, float]
     silent: tuple[str, ...] = ()
+    evaluations: tuple[Evaluated, ...] = ()
 
 
 def conduct(
@@ -83,6 +89,7 @@ def conduct(
         poll_seconds=plan.poll_seconds,
         register=register,
     )
+    pinned = read_roster(order.roster) if order.roster is not None else order.pinned
     state = run_rounds(
         grid,
         strategy_of(order.strategy),
@@ -91,13 +98,23 @@ def conduct(
         plan=plan,
         members=members,
         checkpoints=order.checkpoints,
-        pinned=read_roster(order.roster) if order.roster is not None else order.pinned,
+        pinned=pinned,
         on_round=on_round,
     )
     if task.personal is not None:
         _ask_all(grid, members, PERSONALISE, order, state)
+    evaluations = ask_questions(
+        grid,
+        state.arrays,
+        order.questions,
+        task=task,
+        plan=plan,
+        members=members,
+        pinned=pinned,
+        may_fail=register is not None,
+    )
     if task.privacy is None:
-        return Conducted(state, members, {})
+        return Conducted(state, members, {}, evaluations=evaluations)
     # At a consortium an institution may have stopped once its part was done: that takes the study from nobody else.
     answers = _ask_all(grid, members, SPENT, order, state, may_be_silent=register is not None)
     epsilon = {}
@@ -108,7 +125,8 @@ def conduct(
             if register is None:
                 raise
     silent = tuple(member.institution for member in members if member.institution not in epsilon)
-    return Conducted(state, members, {**epsilon, **dict.fromkeys(silent, task.privacy.epsilon)}, silent)
+    epsilon |= dict.fromkeys(silent, task.privacy.epsilon)
+    return Conducted(state, members, epsilon, silent, evaluations)
 
 
 def strategy_of(constructor: Mapping[str, Any]) -> Strategy:

@@ -83,7 +83,10 @@ def score_table(
     encoding: Annotated[str | None, typer.Option("--encoding", help="Of a CSV, if it is not found out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Score the companies of a table: company, period, pd, model_version, coverage."""
+    """Score the companies of a table: company, period, pd, grade, model_version, coverage.
+
+    A model that was never calibrated has no grades: see `fedcredit model calibrate`.
+    """
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
     from server.score import save_scores, score_file
@@ -151,6 +154,12 @@ def _print_json(result: object) -> None:
 
 
 model.command("validate")(validate_model)
+# Commands of their own files.
+from server import calibrate_cli, price_cli  # noqa: E402
+
+model.command("calibrate")(calibrate_cli.calibrate_model)
+model.command("grade")(price_cli.grade)
+model.command("price")(price_cli.price_grade)
 model.add_typer(promotion)
 model.add_typer(gates)
 model.command("explain")(explain)

@@ -28,6 +28,7 @@ from fedcredit.federation.deployed_grid import DeployedGrid
 from fedcredit.trust.manifest import Manifest, ManifestFile
 from server.app import Conducted, Order, conduct
 from server.coordinators import CUT, at_work, notes_in, write_whole
+from server.evaluated import as_facts
 from server.order_signature import operator_of
 from server.orders import DeployedOrder
 from server.publishing.order import CHAMPION_TEXT, PublishOrder
@@ -59,7 +60,14 @@ def main(grid: Grid, context: Context) -> None:
         try:
             conducted = conduct(
                 DeployedGrid(grid, deadline_seconds=order.plan.deadline_seconds),
-                Order(order.task, order.plan, order.strategy, folder / "checkpoint", pinned=_pinned(manifest)),
+                Order(
+                    order.task,
+                    order.plan,
+                    order.strategy,
+                    folder / "checkpoint",
+                    pinned=_pinned(manifest),
+                    questions=order.questions,
+                ),
                 on_round=story.round_done,
                 register=_register(manifest),
             )
@@ -117,7 +125,8 @@ def _keep(folder: Path, conducted: Conducted, order: DeployedOrder) -> None:
     """The final model in a checkpoint's form, then what vouches for it."""
     checkpoint.save(folder / FINAL, conducted.state, task_sha256=order.as_config()["order-sha256"])
     members = [asdict(member) for member in conducted.members]
-    facts = {"members": members, "epsilon": conducted.epsilon, "silent": list(conducted.silent)}
+    facts: dict[str, Any] = {"members": members, "epsilon": conducted.epsilon, "silent": list(conducted.silent)}
+    facts["evaluations"] = [as_facts(one) for one in conducted.evaluations]
     write_whole(folder / RESULT, facts)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedcredit.errors import ConfigError
+from fedcredit.federation.counting import Question
 from fedcredit.federation.engine import RoundPlan
 from fedcredit.federation.messages import Task
 from fedcredit.settings import Recipe
@@ -33,7 +34,7 @@ def checked_word(said: str, *, where: str) -> str:
 
 @dataclass(frozen=True)
 class DeployedOrder:
-    """What a coordinator is to do: train `task` by `plan`, as one unit of one run of one study."""
+    """What a coordinator is to do: train `task` by `plan`, one unit of one run of one study; then ask `questions`."""
 
     study: str
     run: str
@@ -41,10 +42,15 @@ class DeployedOrder:
     task: Task
     plan: RoundPlan
     strategy: Mapping[str, Any]
+    questions: tuple[Question, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("study", "run", "unit"):
             checked_word(getattr(self, name), where=f"order.{name}")
+        most = self.task.counts.evaluations if self.task.counts is not None else 0
+        if len(self.questions) > most:
+            found, expected = f"{len(self.questions)}", f"at most the {most} evaluations that the task states"
+            raise ConfigError("order.questions", found=found, expected=expected)
         Recipe(strategy=self.strategy)  # refuses a target that is no strategy of Flower's
         for key, value in self.strategy.items():
             if not isinstance(value, str | int | float | bool | None):

@@ -33,6 +33,7 @@ from server.bundle import bundle
 from server.consortium.operator import Profile
 from server.coordinators import CUT
 from server.deployed import FINAL, RESULT, STATUS
+from server.evaluated import from_facts
 from server.order_signature import signed
 from server.orders import DeployedOrder
 from server.publishing.order import PublishOrder
@@ -217,7 +218,9 @@ class _Desk:
         silent = tuple(map(str, result["silent"]))
         if silent:
             log.warning("%s did not say what it spent: the plan's epsilon stands for it", ", ".join(silent))
-        return Conducted(state, [Member(**member) for member in result["members"]], epsilon, silent)
+        members = [Member(**member) for member in result["members"]]
+        evaluations = tuple(from_facts(facts) for facts in result.get("evaluations", []))
+        return Conducted(state, members, epsilon, silent, evaluations)
 
     def result(self) -> dict[str, Any]:
         """What the coordinator wrote down at the end."""

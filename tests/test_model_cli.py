@@ -72,9 +72,9 @@ def test_scores_go_to_stdout_and_the_story_to_stderr(folder: Path, table: Path) 
     version = bundles.read(folder).version
     result = call("score", folder, table)
     assert result.stdout.splitlines() == [
-        "company,period,pd,model_version,coverage",
-        f"007,2024-03,0.952574,{version},0.5",
-        f"甲,2024-03,0.880797,{version},1",
+        "company,period,pd,grade,model_version,coverage",
+        f"007,2024-03,0.952574,,{version},0.5",
+        f"甲,2024-03,0.880797,,{version},1",
     ]
     assert result.stderr == f"{version}: 2 rows scored, 1 of them with empty cells in the window\n"
 
@@ -116,14 +116,14 @@ def test_outcomes_in_the_table_change_nothing(folder: Path, table: Path, tmp_pat
 def test_company_at_two_institutions_gets_two_scores(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,bank,month,debt\n1,east,2024-01,0\n1,west,2024-01,1\n")
     rows = [line.split(",") for line in call("score", folder, tmp_path / "t.csv").stdout.splitlines()[1:]]
-    assert [(row[0], row[2], row[4]) for row in rows] == [("1", "0.5", "0.5"), ("1", "0.731059", "0.5")]
+    assert [(row[0], row[2], row[5]) for row in rows] == [("1", "0.5", "0.5"), ("1", "0.731059", "0.5")]
 
 
 def test_missing_month_of_one_company_stops_no_other(folder: Path, tmp_path: Path) -> None:
     months = "".join(f"a,2024-{month:02},1\n" for month in (1, 2, 3, 5)) + "b,2024-04,0\nb,2024-05,0\n"
     (tmp_path / "t.csv").write_text(f"id,month,debt\n{months}")
     rows = [line.split(",") for line in call("score", folder, tmp_path / "t.csv").stdout.splitlines()[1:]]
-    assert [(row[0], row[2], row[4]) for row in rows] == [("a", "0.731059", "0.5"), ("b", "0.5", "1")]
+    assert [(row[0], row[2], row[5]) for row in rows] == [("a", "0.731059", "0.5"), ("b", "0.5", "1")]
 
 
 @pytest.mark.parametrize(

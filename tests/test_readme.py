@@ -130,7 +130,7 @@ def test_every_command_of_your_own_table_runs(
     write_tables(tmp_path)
     for block in blocks(OWN_TABLE, "console"):
         try_commands(block, capsys, more=SHORT)
-    assert (tmp_path / "scores.csv").read_text().startswith("company,period,pd,model_version,coverage\n")
+    assert (tmp_path / "scores.csv").read_text().startswith("company,period,pd,grade,model_version,coverage\n")
 
 
 def test_the_study_file_of_your_own_table_composes(tmp_path: Path) -> None:

@@ -115,16 +115,18 @@ def judged(found: Scored, steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def figures() -> dict[str, Any]:
-    """The figures of both data sets, the issue's keys first; american's without suffix, as the issue names them."""
+    """The figures of american (no suffix but for ECE), the economy, and american without market value."""
     american, economy = american_figures(), economy_figures(ECONOMY_SEED)
-    keys = ("oe_low", "oe_high", "slope_low", "slope_high", "brier_skill", "grade_test_pass")
+    no_market = american_figures(experiment="american_no_market")
+    keys = ("oe_low", "oe_high", "slope_low", "slope_high", "brier_skill", "grade_test_pass", "auc_change")
     return {
         "ece_american": american["test"]["ece"],
         **{key: american["test"][key] for key in keys},
-        "ece_economy": economy["test"]["ece"],
-        **{f"{key}_economy": economy["test"][key] for key in keys},
+        **{f"{key}_economy": economy["test"][key] for key in ("ece", *keys)},
+        **{f"{key}_no_market": no_market["test"][key] for key in ("ece", *keys)},
         "american": american,
         "economy": economy,
+        "american_no_market": no_market,
     }
 
 
@@ -140,11 +142,10 @@ def economy_figures(seed: int) -> dict[str, Any]:
 
 
 def more() -> dict[str, Any]:
-    """The same fixed procedure on other seeds and on american without market value: how much is luck."""
+    """The same fixed procedure on other seeds: how much is luck."""
     return {
         "american_seed_1": american_figures(seed=1),
         "american_seed_2": american_figures(seed=2),
-        "american_no_market": american_figures(experiment="american_no_market"),
         **{f"economy_{seed}": economy_figures(seed) for seed in OTHER_ECONOMIES},
     }
 
@@ -156,7 +157,7 @@ def measured(found: Scored, *, is_same_population: bool) -> dict[str, Any]:
     step = chosen.steps[0]
     free = estimate_rate(_scores(found), steps=[step], from_rate=float(found.y.mean()))
     plain = to_long_run(counts, long_run_rate=chosen.rate)
-    told = {
+    told: dict[str, Any] = {
         "method": chosen.method,
         "steps": as_card(chosen.steps),
         "validation": {"companies": len(found.y), "defaults": int(found.y.sum())},
@@ -187,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print one object."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.calibration", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one object on one line")
-    parser.add_argument("--more", action="store_true", help="other seeds and another model too, minutes more")
+    parser.add_argument("--more", action="store_true", help="other seeds too, minutes more")
     asked = parser.parse_args(arguments)
     about = {"repeats": 1, "torch_threads": 1, "machine": machine(), "commit": commit()}
     sys.stdout.write(

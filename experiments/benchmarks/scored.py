@@ -21,7 +21,8 @@ from experiments.workplace import Workplace
 class Scored:
     """Raw scores of the validation companies with their outcomes, and of the test companies without.
 
-    `train_rate` is of the `train_companies` that the model learnt from. `test_outcomes` is what a calibration must not look at before it is fixed.
+    `train_rate` is of the `train_companies` that the model learnt from. `test_outcomes` is what a calibration must not
+    look at before it is fixed.
     """
 
     company: NDArray[np.str_]

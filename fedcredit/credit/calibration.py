@@ -104,9 +104,9 @@ def choose(folds: Sequence[ArrayLike], *, methods: Sequence[Method] = METHODS, g
     Raises:
         ModelError: fewer than two folds, or no method that can be fitted to all of them.
     """
-    parts = [np.stack(grid.check(one)) for one in folds]
-    if len(parts) < 2:
-        raise ModelError("calibration, folds", found=str(len(parts)), expected="two or more")
+    parts = [grid.check(one) for one in folds]
+    if len(parts) < 2 or not all(part.sum() for part in parts):
+        raise ModelError("calibration, folds", found=f"{len(parts)}, or an empty one", expected="two or more, filled")
     total = np.sum(parts, axis=0)
     losses: dict[Method, Floats] = {}
     for method in methods:

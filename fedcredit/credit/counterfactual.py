@@ -39,7 +39,7 @@ def smallest_change(
 ) -> Change:
     """The first value on the way from start to end, both (m,), at which the grade is better than `now` (m,).
 
-    The value is cut to three digits towards the end and graded again, so that what is said is what was computed.
+    The value is cut to three digits and graded again, so that what is said is what was computed.
     is_monotone: the grade never gets worse on the way, so that the end alone says whether there is such a value;
     else places on the way are tried, and a better grade between two of them may be overlooked. is_whole: only whole
     numbers are tried, one by one. tries_start: the start itself is a change, as for a missing value.
@@ -86,7 +86,7 @@ def smallest_change(
         moves = grade_at(found, at(found, middle)) < now[found]
         above[found[moves]], below[found[~moves]] = middle[moves], middle[~moves]
     exact = at(found, above[found])
-    for tried in (exact, _cut(exact, start[found], end[found])):  # the cut value stands where it moves the grade too
+    for tried in (exact, *_cut(exact, start[found], end[found])):  # a cut value stands where it moves the grade too
         keep_better(found, tried)
     return Change(value, grade)
 
@@ -96,11 +96,10 @@ def _whole(start: Floats, end: Floats, step: int) -> Floats:
     return np.where(end > start, np.floor(start) + step, np.ceil(start) - step)
 
 
-def _cut(value: Floats, start: Floats, end: Floats) -> Floats:
-    """Three digits, towards the end and never beyond it; near zero the digits of a thousandth of the way count."""
+def _cut(value: Floats, start: Floats, end: Floats) -> tuple[Floats, Floats]:
+    """Three digits, towards the end and the nearest; close to zero the digits of a thousandth of the way count."""
     size = np.maximum(np.abs(value), np.abs(end - start) / 1000)
-    decimals = DIGITS - 1 - np.floor(np.log10(np.where(size > 0, size, 1.0)))
-    unit = 10.0**decimals
-    # A hair's breadth back first, so that 0.5 as 0.49999999 is not cut to 0.499.
-    cut = np.where(end >= start, np.ceil(value * unit - 1e-9), np.floor(value * unit + 1e-9)) / unit
-    return np.clip(cut, np.minimum(start, end), np.maximum(start, end))
+    unit = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.where(size > 0, size, 1.0))))
+    towards = np.where(end >= start, np.ceil(value * unit), np.floor(value * unit)) / unit
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    return np.clip(towards, low, high), np.clip(np.rint(value * unit) / unit, low, high)

@@ -33,7 +33,7 @@ class Period:
 
 
 def long_run_rate(periods: Sequence[Period]) -> float:
-    """The mean of the periods' default rates, each period counting once (EBA GL/2017/16, 81; CRR article 180).
+    """The mean of the periods' default rates, each period counting once (EBA GL/2017/16; CRR article 180).
 
     Weighting by companies would let the years of growth, which are the good ones, speak loudest.
 
@@ -98,7 +98,7 @@ def estimate_rate(scores: ArrayLike, *, steps: Sequence[Step], from_rate: float,
 def anchor(scores: ArrayLike, *, steps: Sequence[Step], rate: float, grid: ScoreGrid = GRID) -> PriorShift:
     """The shift after which the mean PD of companies whose scores (bins,) are counted is the rate.
 
-    The way a bank sets a rating system's central tendency (EBA GL/2017/16, 7.2). A plain prior shift trusts that good
+    The way a bank sets a rating system's central tendency (EBA GL/2017/16). A plain prior shift trusts that good
     and bad companies score as they did where the steps were fitted, and misses the rate where they do not; this holds
     the level whatever the scores did, and needs no outcomes. The level is then as right as the rate is.
 

@@ -129,3 +129,22 @@ def master_scale() -> MasterScale:
 
 
 MASTER = master_scale()
+
+
+def grades_of(pd: ArrayLike, scale: str | None) -> list[str | None]:
+    """The grade of each PD on the scale that a model's card names; None for each where it names none.
+
+    A model that was never calibrated gives no grades: its probability is a rank, not a default rate.
+
+    Raises:
+        ConfigError: a scale that this version does not know, or what is no PD.
+
+    >>> grades_of([0.0027, 0.068], "master19"), grades_of([0.5], None)
+    (['A', 'B+'], [None])
+    """
+    if scale is None:
+        return [None] * np.size(pd)
+    if scale != MASTER.name:
+        hint = "a newer fedcredit wrote it; install that version"
+        raise ConfigError("scale", found=repr(scale[:20]), expected=MASTER.name, hint=hint)
+    return [str(name) for name in MASTER.names(pd)]

@@ -66,7 +66,7 @@ def as_dict(reasons: Reasons, row: int, *, language: Language = "en") -> dict[st
 def notes(reasons: Reasons, row: int, *, language: Language) -> list[str]:
     """What has to be said beside the reasons: that there is none, and how much is hidden."""
     said = []
-    if reasons.raising[row, 0] == NOBODY:
+    if (reasons.raising[row] == NOBODY).all():
         said.append(words()["none"][language])
     if percent := hidden_percent(reasons, row):
         said.append(words()["hidden"][language].format(percent=percent, level=reasons.level))

@@ -12,38 +12,41 @@ from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from fedcredit.errors import ConfigError
-from fedcredit.federation.counting import Question
+from fedcredit.federation.counting import LARGEST_COUNT, Question
 from fedcredit.federation.masked import named_plan
 from fedcredit.federation.messages import COUNTS_MASKED, QUESTION, Task
 from fedcredit.federation.opened import Opened
 from fedcredit.federation.sums import MaskedSum
-from fedcredit.privacy.counted import LARGEST_COUNT, CountNoise, solve_count_noise
+from fedcredit.privacy.counted import solve_release
 from fedcredit.privacy.distributed import Crowd
+from fedcredit.privacy.released import Release
 from fedcredit.privacy.secagg import Counts, Encoding, Plan
 from fedcredit.privacy.secagg.encoding import Words
 from fedcredit.trust.keys import PublicIdentity
 
 
-def noise_of(task: Task, question: Question, *, group: Sequence[str] = ()) -> CountNoise | None:
-    """The noise of one evaluation of the study, a group's together or one institution's; none for exact counts."""
+def release_of(task: Task, *, group: Sequence[str] = ()) -> Release | None:
+    """The noise of one evaluation of the study, a group's together or one institution's; none for exact counts.
+
+    Of a group a third may collude and some may drop out: the shares of the others make up the whole noise.
+    """
     terms = task.counts
     if terms is None or terms.epsilon is None:
         return None
-    return solve_count_noise(
+    return solve_release(
         terms.epsilon,
         delta=terms.delta,
         evaluations=terms.evaluations,
         rows=terms.rows_per_company,
-        cells=question.cells,
-        crowd=Crowd.of(len(group), dropouts=terms.dropouts) if group else None,
+        shares=Crowd.of(len(group), dropouts=terms.dropouts).honest if group else 1,
     )
 
 
 def counts_encoding(task: Task, question: Question, *, members: int) -> Encoding:
-    """Noised counts stand on a grid fine enough for the noise, exact ones as the whole numbers that they are."""
+    """Noised counts may be below 0 and stand as numbers with a sign, exact ones as the counts that they are."""
     if task.counts is not None and task.counts.is_noised:
-        return Encoding(question.cells, LARGEST_COUNT, members, bits=64)
-    largest = min(int(LARGEST_COUNT), (2**32 - 1) // members)
+        return Encoding(question.cells, float(LARGEST_COUNT), members, bits=64)
+    largest = min(LARGEST_COUNT, (2**32 - 1) // members)
     return Encoding(0, 1.0, members, (Counts(QUESTION, question.cells, largest),))
 
 

@@ -15,11 +15,13 @@ Split = Literal["validation", "test"]
 Column = Literal["", "period", "size", "sector", "stratum"]  # of the roles that a table may have; "" cuts nothing
 COLUMNS: tuple[str, ...] = tuple(name for name in get_args(Column) if name)
 
-GRID_BINS = 512  # of the public score grid (evaluation/counts.py); fewer bins are neighbours added up
+GRID_BINS = 512  # of the public score grid (evaluation/grid.py); fewer bins are neighbours added up
+COARSE_BINS = 16  # of evaluation/noised.py: wide ones where scores are, open at both ends
 LEAST_BINS = 8
 MAX_SEGMENTS = 64
 MAX_SEGMENT_NAME = 64
 MAX_CELLS = 2**16
+LARGEST_COUNT = 2**22  # of one cell at one institution, its noise with it; so many companies are in no cell
 MAX_QUESTION_BYTES = 32 * 1024
 MAX_EVALUATIONS = 1000
 MAX_ROWS_PER_COMPANY = 120  # months of ten years
@@ -71,7 +73,8 @@ class Question:
     """What one evaluation counts: the rows of a split, by segment, class and bin of the public score grid.
 
     column: by which rows are cut into segments; `segments` are its values that are counted apart, and one segment more,
-    the last, has all other rows. bins: a power of two up to 512.
+    the last, has all other rows. bins: a power of two up to 512, equal steps of the grid; is_coarse takes the 16 bins
+    that a release under noise needs in their place, see `evaluation.noised.coarse`.
 
     >>> Question(column="sector", segments=("trade", "mining"), bins=64).shape
     (3, 2, 64)
@@ -81,11 +84,14 @@ class Question:
     column: Column = ""
     segments: tuple[str, ...] = ()
     bins: int = GRID_BINS
+    is_coarse: bool = False
 
     def __post_init__(self) -> None:
         if not LEAST_BINS <= self.bins <= GRID_BINS or self.bins & (self.bins - 1):
             expected = f"a power of two, {LEAST_BINS} to {GRID_BINS}"
             raise ConfigError("question.bins", found=str(self.bins), expected=expected)
+        if self.is_coarse and self.bins != COARSE_BINS:
+            raise ConfigError("question.bins", found=str(self.bins), expected=f"{COARSE_BINS}, where they are coarse")
         if bool(self.column) != bool(self.segments):
             raise ConfigError("question.segments", found="a column or segments", expected="both, or neither")
         if len(set(self.segments)) < len(self.segments) or len(self.segments) > MAX_SEGMENTS:

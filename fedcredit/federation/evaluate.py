@@ -20,12 +20,12 @@ from fedcredit.federation.admission import error_code
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.checkpoint import Arrays
 from fedcredit.federation.cohort import Member
-from fedcredit.federation.counted import CountsSum, noise_of
-from fedcredit.federation.counting import SMALLEST_CELL, Question
+from fedcredit.federation.counted import CountsSum, release_of
+from fedcredit.federation.counting import LARGEST_COUNT, SMALLEST_CELL, Question
 from fedcredit.federation.exchange import Exchange
 from fedcredit.federation.messages import ARRAYS, CONFIG, COUNTS, MAX_EXAMPLES, QUESTION, Task
 from fedcredit.federation.secure import MaskedCollector
-from fedcredit.privacy.counted import LARGEST_COUNT
+from fedcredit.privacy.counted import spent_by
 from fedcredit.trust.keys import PublicIdentity
 
 log = logging.getLogger(__name__)
@@ -176,8 +176,8 @@ class _Evaluation:
     ) -> Evaluated:
         terms, shape = self.task.counts, self.question.shape
         groups = self.task.masking.groups if self.task.masking is not None else ()
-        noise = noise_of(self.task, self.question, group=groups[0] if groups else ())
-        is_charged = noise is not None and terms is not None
+        noise = release_of(self.task, group=groups[0] if groups else ())
+        delta = terms.delta if terms is not None and noise is not None else None
         shown, small = shown_counts(np.zeros(shape, np.int64) if counts is None else counts, self.question)
         return Evaluated(
             question=self.question,
@@ -186,9 +186,9 @@ class _Evaluation:
             small=small,
             quarantined=dict(quarantined),
             missing=tuple(missing),
-            epsilon_metrics=noise.epsilon(self.number, delta=terms.delta) if noise and terms and is_charged else None,
-            delta=terms.delta if terms and is_charged else None,
-            deviation=noise.deviation * float(np.sqrt(noises)) if noise is not None else 0.0,
+            epsilon_metrics=spent_by(noise, evaluations=self.number, delta=delta) if noise and delta else None,
+            delta=delta,
+            deviation=noise.deviation_of_sum(noises) if noise is not None else 0.0,
         )
 
 

@@ -45,9 +45,11 @@ class WhatIf:
         if isinstance(model, NineFactor):
             model, kept = alone(model, self.features, reads=mine)
         x, where = torch.from_numpy(self.x)[:, :, kept], [kept.index(place) for place in mine]
-        before = _logits(model, x) if model is not self.model else self.logit
+        before = np.full(len(x), np.nan) if model is not self.model else self.logit
 
         def logits(rows: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
+            if len(new := rows[np.isnan(before[rows])]):
+                before[new] = _logits(model, x[torch.from_numpy(new)])
             changed = x[torch.from_numpy(rows)]
             changed[:, -1, where] = torch.from_numpy(_inputs(stated, values, self.schema))
             return self.logit[rows] + (_logits(model, changed) - before[rows])

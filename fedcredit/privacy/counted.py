@@ -1,93 +1,58 @@
-"""Counts of companies become noised counts, whole numbers still, with a stated epsilon for all evaluations together.
-
-One company is in at most `rows` of the counts' rows, all of which may fall into one cell, so it moves the counts by
-at most `rows` (L2). Discrete Gaussian noise of that scale is added on a grid much finer than one, where its shares add
-up (privacy/discrete.py); rounding the result to whole numbers is of what is private already and costs nothing.
-"""
+"""An epsilon for several evaluations becomes the noise of each: the largest release of counts that all can have."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fedcredit.errors import ConfigError
-from fedcredit.privacy.discrete import LARGEST_SIGMA, Uniform, discrete_gaussian
-from fedcredit.privacy.distributed import TAIL, Crowd, Sought, noise_share, sensitivity, solve_shared_noise
-from fedcredit.privacy.mechanism import Mechanism, run_epsilon
-
-LARGEST_COUNT = 2.0**22  # of one cell at one institution, its noise with it; so many companies are in no cell
-STEPS = 2.0**30  # of the noise in one company: what a masked sum of 64-bit words has room for
-ALONE = Crowd(2, colluders=0)  # one institution that adds all of its noise itself; the solver's margins are for two
+from fedcredit.privacy.accounting import SOLVER_SLACK, secant
+from fedcredit.privacy.discrete_laplace import LARGEST_SCALE, SMALLEST_SCALE
+from fedcredit.privacy.mechanism import Mechanism, joint_epsilon
+from fedcredit.privacy.pld import FINE
+from fedcredit.privacy.released import Release
 
 
-@dataclass(frozen=True)
-class CountNoise:
-    """The noise of each of `evaluations` equal evaluations of `cells` counts.
+@lru_cache(maxsize=256)
+def solve_release(epsilon: float, *, delta: float, evaluations: int, rows: int = 1, shares: int = 1) -> Release:
+    """The release of which `evaluations` spend at most `epsilon` at `delta`, by privacy loss distributions.
 
-    noise_multiplier: its standard deviation over `rows`, of the whole noise, which `crowd` shares where there is one.
-    """
-
-    noise_multiplier: float
-    rows: int
-    cells: int
-    crowd: Crowd | None = None
-
-    @property
-    def mechanism(self) -> Mechanism:
-        """One evaluation as a ledger keeps it."""
-        return Mechanism("metrics", noise_scale=self.noise_multiplier)
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of one institution's noise in a cell, in companies."""
-        whole = self.noise_multiplier * sensitivity(clip=self.rows, scale=STEPS, dimension=self.cells) / STEPS
-        return whole if self.crowd is None else whole / math.sqrt(self.crowd.honest)
-
-    def epsilon(self, evaluations: int, *, delta: float) -> float:
-        """What that many evaluations spend together."""
-        return run_epsilon([self.mechanism.times(evaluations)], delta=delta)
-
-    def alone(self, counts: NDArray[np.int64], *, uniform: Uniform) -> NDArray[np.int64]:
-        """The counts of one institution, private by themselves; noise may take a count below 0."""
-        noise = discrete_gaussian(counts.size, sigma=self.deviation * STEPS, uniform=uniform)
-        return counts + np.rint(noise / STEPS).astype(np.int64).reshape(counts.shape)
-
-    def shared(self, counts: NDArray[np.int64], *, uniform: Uniform) -> NDArray[np.float64]:
-        """The counts with a share of the noise, as numbers on the fine grid, for a masked sum only, (cells,)."""
-        if self.crowd is None:
-            raise ConfigError("counts", found="noise of one institution", expected="noise that a crowd shares")
-        noise = noise_share(
-            self.cells,
-            noise_multiplier=self.noise_multiplier,
-            clip=self.rows,
-            scale=STEPS,
-            crowd=self.crowd,
-            uniform=uniform,
-        )
-        return np.asarray(counts.ravel() + noise / STEPS, dtype=np.float64)
-
-
-@lru_cache(maxsize=64)
-def solve_count_noise(
-    epsilon: float, *, delta: float, evaluations: int, rows: int, cells: int, crowd: Crowd | None = None
-) -> CountNoise:
-    """The noise with which all the evaluations together spend at most `epsilon`.
+    One of them alone has the whole epsilon. Of many each has more than an equal part, since losses seldom all go one
+    way; it never has less. rows, shares: see `Release`.
 
     Raises:
-        ConfigError: no such noise, or one so large that counts would not fit their range.
+        ConfigError: so much noise that nothing could be seen, or so little that nothing is hidden.
 
-    >>> noise = solve_count_noise(2.0, delta=1e-5, evaluations=1, rows=1, cells=128)
-    >>> 1.9 < noise.deviation < 2.1, 1.99 < noise.epsilon(1, delta=1e-5) <= 2.0
-    (True, True)
+    >>> [round(solve_release(2.0, delta=1e-5, evaluations=n).epsilon, 2) for n in (1, 4, 100)]
+    [2.0, 0.5, 0.05]
     """
-    sought = Sought(epsilon, delta, sample_rate=1.0, steps=evaluations)
-    noise = solve_shared_noise(sought, dimension=cells, clip=rows, scale=STEPS, crowd=crowd or ALONE)
-    found = CountNoise(noise, rows, cells, crowd)
-    if TAIL * found.deviation > LARGEST_COUNT / 2 or found.deviation * STEPS > LARGEST_SIGMA:
+    equal = evaluations / epsilon  # of an equal part: the epsilons of pure releases add up
+
+    def spent(scale: float) -> float:
+        return joint_epsilon([_mechanism(scale, evaluations)], delta=delta)
+
+    # Losses are rounded up to the accountant's grid, so that epsilon is a stair with steps of so much.
+    slack = min(max(SOLVER_SLACK, 3 * FINE * evaluations), epsilon / 10)
+    close = math.sqrt(2 * evaluations * math.log(1 / delta)) / epsilon  # by the central limit
+    solved = secant(spent, epsilon, start=min(equal, close), slack=slack) if evaluations > 1 else None
+    scale = min(equal, solved) if solved is not None else equal
+    if not SMALLEST_SCALE <= scale * rows <= LARGEST_SCALE:
         hint = "fewer evaluations, fewer rows of a company or a larger epsilon"
-        raise ConfigError("counts.epsilon", found=f"noise of {found.deviation:.3g}", expected="less noise", hint=hint)
-    return found
+        expected = f"{SMALLEST_SCALE:g} to {LARGEST_SCALE:g}"
+        raise ConfigError("counts.epsilon", found=f"noise of scale {scale * rows:.3g}", expected=expected, hint=hint)
+    return Release(1 / scale, rows, shares)
+
+
+def spent_by(release: Release, *, evaluations: int, delta: float) -> float:
+    """Epsilon of so many equal releases together.
+
+    >>> round(spent_by(solve_release(2.0, delta=1e-5, evaluations=4), evaluations=2, delta=1e-5), 2)
+    1.0
+    """
+    return min(joint_epsilon([release.mechanism.times(evaluations)], delta=delta), evaluations * release.epsilon)
+
+
+def _mechanism(scale: float, count: int) -> Mechanism:
+    if not 0.0 < scale < math.inf:
+        raise ConfigError("counts.epsilon", found=f"noise of scale {scale:.3g}", expected="a number above 0")
+    return Mechanism("metrics", noise_scale=scale, noise="discrete_laplace", count=count)

@@ -13,6 +13,7 @@ from experiments.demo.found import Founded, found, give_rows, home_in, widen_pol
 from experiments.demo.run import Running, running
 from fedcredit.data.windows import Windows, join
 from fedcredit.federation.checkpoint import RoundRecord
+from fedcredit.federation.counting import Question
 from fedcredit.federation.engine import RoundPlan
 from fedcredit.federation.messages import Masking, Task
 from server.app import Conducted
@@ -40,12 +41,15 @@ class World:
         """Who starts studies."""
         return profile("demo")
 
-    def order(self, task: Task | None = None, *, rounds: int = 3, **plan: Any) -> DeployedOrder:
+    def order(
+        self, task: Task | None = None, *, rounds: int = 3, questions: tuple[Question, ...] = (), **plan: Any
+    ) -> DeployedOrder:
         """A plain task of every institution, under a run's name of its own."""
         run = f"run-{secrets.token_hex(4)}"
         asked = replace(task or make_task(), study=STUDY, run=run)
         settings = {"quorum": len(NAMES), "deadline_seconds": 60.0, "wait_seconds": 60.0, "poll_seconds": 0.1}
-        return DeployedOrder(STUDY, run, "unit", asked, RoundPlan(rounds=rounds, **{**settings, **plan}), FEDAVG)
+        by = RoundPlan(rounds=rounds, **{**settings, **plan})
+        return DeployedOrder(STUDY, run, "unit", asked, by, FEDAVG, questions)
 
     def conduct(
         self, order: DeployedOrder, *, on_round: Callable[[RoundRecord], None] = lambda record: None

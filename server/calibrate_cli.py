@@ -1,0 +1,115 @@
+"""`fedcredit model calibrate`: a model and outcomes beside its scores become a model that gives PDs and grades."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fedcredit.errors import ConfigError
+
+Method = Literal["temperature", "beta", "isotonic"]
+
+
+def calibrate_model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new bundle.")],
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="CSV or Parquet with y and p (raw) or pd (as scored).")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="COLUMN=VALUE that the predictions' rows must have; repeat it.")
+    ] = None,
+    counts: Annotated[
+        Path | None, typer.Option("--counts", help="JSON with good and bad companies by bin of the score grid.")
+    ] = None,
+    method: Annotated[Method, typer.Option("--method", help="What is fitted.")] = "temperature",
+    long_run_rate: Annotated[
+        float | None, typer.Option("--long-run-rate", help="Default rate to move to, as a share: 0.02.")
+    ] = None,
+    portfolio: Annotated[
+        Path | None,
+        typer.Option(
+            "--portfolio",
+            help="Scores without outcomes: their mean PD is anchored at the long-run rate, "
+            "or the rate is estimated from them.",
+        ),
+    ] = None,
+    register: Annotated[bool, typer.Option("--register/--no-register", help="As the next version.")] = True,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of runs whose registry is asked.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a version of a model that gives calibrated PDs and grades: same weights, other steps after them.
+
+    Take rows that the model did not learn from. Nothing of them is kept but a few numbers; under differential privacy
+    those numbers are not part of the model's epsilon.
+    """
+    from fedcredit.models.bundle import read, write
+    from fedcredit.models.calibrated import told
+    from fedcredit.models.steps import as_card
+    from fedcredit.registry import resolve
+    from server.calibration import calibrated, read_counts, read_portfolio, read_predictions
+
+    if (predictions is None) == (counts is None):
+        found = "both" if predictions else "neither"
+        raise ConfigError("--predictions and --counts", found=found, expected="one of them")
+    if long_run_rate is not None and not 0 < long_run_rate < 1:
+        hint = "2 % is 0.02"
+        raise ConfigError("--long-run-rate", found=str(long_run_rate), expected="a share between 0 and 1", hint=hint)
+    asked = dict(_pair(one) for one in where or [])
+    bundle = read(resolve(name, runs=runs))
+    outcomes = read_predictions(predictions, where=asked) if predictions is not None else read_counts(counts or Path())
+    scored = read_portfolio(portfolio, outcomes=outcomes) if portfolio is not None else None
+    found_steps = calibrated(bundle, outcomes, method=method, long_run_rate=long_run_rate, portfolio=scored)
+    if bundle.epsilon is not None:
+        typer.echo("note: these outcomes are not covered by the model's epsilon", err=True)
+    if (rate := found_steps.estimate) is not None:
+        typer.echo(
+            f"label-free rate {rate.rate:.4f} (95 % {rate.low:.4f} to {rate.high:.4f}), if good and bad companies "
+            "score as they did in the outcomes' rows",
+            err=True,
+        )
+    made = write(out, found_steps.bundle)
+    registered = _register(name, out, study=made.study, runs=runs) if register else None
+    facts = {
+        "model_version": made.version,
+        "from": bundle.version,
+        "companies": found_steps.companies,
+        "defaults": found_steps.defaults,
+        "steps": as_card(made.calibration),
+        "scale": made.scale,
+        "bundle": str(out),
+        "registered": registered,
+    }
+    typer.echo(f"{found_steps.defaults} of {found_steps.companies} companies defaulted", err=True)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
+        return
+    typer.echo(f"{made.version}  {'; '.join(told(step) for step in made.calibration)}  scale {made.scale}")
+    typer.echo(registered or str(out))
+
+
+def _pair(word: str) -> tuple[str, str]:
+    column, sign, value = word.partition("=")
+    if not sign:
+        raise ConfigError("--where", found=repr(word[:40]), expected="COLUMN=VALUE, such as seed=0")
+    return column, value
+
+
+def _register(name: str, folder: Path, *, study: str, runs: Path) -> str:
+    """The new version's name; logged to the run of the model it was made of, or to a new one for a folder's."""
+    from fedcredit.models.bundle import read
+    from fedcredit.registry import Registry, has_registry
+
+    registry = Registry(runs)
+    if not Path(name).is_dir() and has_registry(runs):
+        return str(registry.register(folder, run=registry.find(name).run))
+    made = read(folder)
+    run = registry.start_study(
+        study, config_sha256=made.config_sha256, schema_sha256=made.schema.sha256, git_sha=made.git_sha
+    )
+    version = registry.register(folder, run=run)
+    registry.finish(run)
+    return str(version)
