@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.demo_cli import demo
 from server.explain_cli import explain
 from server.gates_cli import gates
 from server.promotion_cli import promotion
@@ -166,3 +167,4 @@ model.command("explain")(explain)
 model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
 model.command("publish")(publish_model)
+model.command("demo")(demo)
