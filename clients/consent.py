@@ -217,13 +217,13 @@ def _sum(kind: str, reply: Message) -> dict[str, Any]:
 
 def _question(message: Message, here: Institution, task: Task) -> dict[str, Any]:
     facts = {"type": message.metadata.message_type, **_named(message)}
+    if message.metadata.message_type == CHAMPION:
+        facts["bundle_sha256"] = Sent.from_content(message.content).bundle_sha256
     account = _account(message, here, task)
     if account is not None:
         facts["account"] = account_digest(account.run)
     if message.metadata.message_type in COUNTING and (asked := question_of(config_of(message))) is not None:
         facts["counts"] = {"split": asked.split, "column": asked.column, "shape": list(asked.shape)}
-    if message.metadata.message_type == CHAMPION:
-        facts["bundle_sha256"] = Sent.from_content(message.content).bundle_sha256
     return facts
 
 

@@ -152,7 +152,7 @@ def _charge(here: Institution, task: Task, question: Question, *, noise: Release
         ledger.plan(account, [noise.mechanism.times(terms.evaluations)])
     kept = here.ledger if here.ledger is not None else here.folder(task.run) / RUN_LEDGER
     most = here.policy.evaluations if here.policy is not None else None
-    Evaluations.beside(kept).take(
+    Evaluations.beside(kept, *account.populations).take(
         task.study or account.study,
         most=terms.evaluations if most is None else min(most, terms.evaluations),
         run=task.run,

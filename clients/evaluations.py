@@ -17,26 +17,31 @@ from fedcredit.errors import BudgetSpent, CheckpointError
 from fedcredit.trust.keys import require_private
 
 TABLES = """
-create table if not exists study (name text primary key, evaluations integer not null);
-create table if not exists evaluation (study text, number integer, time text, run text, question text,
-    primary key (study, number));
+create table if not exists study (name text, whose text, evaluations integer not null, primary key (name, whose));
+create table if not exists evaluation (study text, whose text, number integer, time text, run text, question text,
+    primary key (study, whose, number));
 """
+COUNT = "select count(*) from evaluation where study = ? and whose = ?"
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The evaluations that an institution has answered, by study, in one file of mode 0600."""
+    """The evaluations that were answered, by study and by whose companies were counted, in one file of mode 0600.
+
+    whose: the populations of the rows, a line each, as in the ledger that the file is beside.
+    """
 
     path: Path
+    whose: str
 
     @staticmethod
-    def beside(ledger: Path) -> Evaluations:
+    def beside(ledger: Path, *populations: str) -> Evaluations:
         """Those of the companies whose budget is in the ledger.
 
-        >>> Evaluations.beside(Path("a/ledger.sqlite")).path.as_posix()
+        >>> Evaluations.beside(Path("a/ledger.sqlite"), "bank-a").path.as_posix()
         'a/ledger.evaluations.sqlite'
         """
-        return Evaluations(ledger.with_suffix(".evaluations.sqlite"))
+        return Evaluations(ledger.with_suffix(".evaluations.sqlite"), "\n".join(populations))
 
     def take(self, study: str, *, most: int, run: str, question: str) -> int:
         """The number of the next evaluation of the study, which is on disk when this returns.
@@ -54,7 +59,7 @@ class Evaluations:
             with closing(sqlite3.connect(self.path, isolation_level=None, timeout=10.0)) as db:
                 db.execute("pragma synchronous=full")
                 db.executescript(TABLES)
-                return _take(db, study, most=most, run=run, question=question)
+                return _take(db, study, self.whose, most=most, run=run, question=question)
         except (OSError, sqlite3.Error) as fault:
             hint = "nothing was counted"
             found = type(fault).__name__
@@ -65,20 +70,21 @@ class Evaluations:
         if not self.path.exists():
             return 0
         with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            found = db.execute("select count(*) from evaluation where study = ?", (study,)).fetchone()
+            found = db.execute(COUNT, (study, self.whose)).fetchone()
         return int(found[0])
 
 
-def _take(db: sqlite3.Connection, study: str, *, most: int, run: str, question: str) -> int:
+def _take(db: sqlite3.Connection, study: str, whose: str, *, most: int, run: str, question: str) -> int:
     db.execute("begin immediate")
     try:
-        kept = db.execute("select evaluations from study where name = ?", (study,)).fetchone()
+        kept = db.execute("select evaluations from study where name = ? and whose = ?", (study, whose)).fetchone()
         least = min(most, kept[0]) if kept else most
-        done = db.execute("select count(*) from evaluation where study = ?", (study,)).fetchone()[0]
+        done = db.execute(COUNT, (study, whose)).fetchone()[0]
         _require_left(done, least)
-        db.execute("insert or replace into study values (?, ?)", (study, least))
+        db.execute("insert or replace into study values (?, ?, ?)", (study, whose, least))
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        db.execute("insert into evaluation values (?, ?, ?, ?, ?)", (study, done + 1, now, run, question))
+        row = (study, whose, done + 1, now, run, question)
+        db.execute("insert into evaluation values (?, ?, ?, ?, ?, ?)", row)
         db.execute("commit")
     except BaseException:
         db.execute("rollback")

@@ -30,15 +30,15 @@ def score_here(
     """
     from clients.champion import champion_of
     from clients.home import find_home
+    from fedcredit.credit.score_table import graded, read_to_score, save_scores
     from fedcredit.models.bundle import score
-    from fedcredit.models.to_score import read_to_score, save_scores
     from fedcredit.trust.manifest import ManifestFile
 
     node = find_home(home)
     officers = ManifestFile(node.manifest).read(now=datetime.now(UTC)).officers
     champion = champion_of(node.champion, model, officers=officers)
     bundle, promotion = champion.bundle, champion.promotion
-    scores = score(bundle, read_to_score(table, bundle.schema, encoding=encoding))
+    scores = graded(score(bundle, read_to_score(table, bundle.schema, encoding=encoding)), scale=bundle.scale)
     thin = int((scores["coverage"] < 1).sum())
     said = f"{promotion.model} {promotion.version}, promoted by {', '.join(promotion.by)}"
     typer.echo(f"{said}: {len(scores)} rows scored, {thin} of them with empty cells in the window", err=True)

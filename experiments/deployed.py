@@ -31,6 +31,7 @@ def conduct_deployed(
         task=replace(order.task, run=f"{settings.study}-{run}-{unit}"),
         plan=order.plan,
         strategy=order.strategy,
+        questions=order.questions,
     )
     return conduct_on_consortium(
         deployed,

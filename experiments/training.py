@@ -20,6 +20,7 @@ from torch import nn
 
 from clients.app import app as client_app
 from clients.institution import NODES_FILE, run_folder
+from experiments import counts
 from experiments.alone import Predict, best_alone
 from experiments.deployed import conduct_deployed, deployed_members
 from experiments.trust import masking_of
@@ -80,6 +81,7 @@ def train(unit: Unit, settings: StudySettings, place: Workplace, *, folder: Path
         conducted = conduct_deployed(order, settings, unit=unit.name, run=folder.parent.parent.name, on_round=on_round)
     else:
         conducted = _conduct(order, nodes, settings, folder=folder, on_round=on_round)
+    counts.keep(folder, conducted.evaluations)
     predictions = _score(unit, recipe, settings, place, order.task, conducted, nodes=nodes)
     return Trained(
         predictions,
@@ -119,6 +121,10 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
     if unit.arm == "federated":
         is_noise_shared = privacy is not None and privacy.noise == "distributed"
         masking = masking_of(settings, recipe, members=members, seed=unit.seed, is_noise_shared=is_noise_shared)
+    terms = counts.count_terms(unit, settings, delta=privacy.delta if privacy is not None else None)
+    metrics = "exact" if privacy is None else metrics_under_privacy(settings)
+    if terms is not None:
+        metrics = "noised" if terms.is_noised else "exact"
     return Task(
         run=unit.name,
         model=(recipe.model or settings.model).resolved(rows.features),
@@ -130,9 +136,10 @@ def task_of(unit: Unit, settings: StudySettings, rows: Windows, *, members: list
         privacy=privacy,
         personal=recipe.personal,
         personal_mu=recipe.personal_mu,
-        metrics="exact" if privacy is None else metrics_under_privacy(settings),
+        metrics=metrics,
         masking=masking,
         study=settings.study,
+        counts=terms,
     )
 
 
@@ -176,7 +183,8 @@ def _order(
         patience=recipe.patience,
     )
     task = task_of(unit, settings, place.rows(), members=members)
-    return Order(task, plan, recipe.strategy, folder / "checkpoint", place.roster)
+    questions = counts.questions_of(unit, settings)
+    return Order(task, plan, recipe.strategy, folder / "checkpoint", place.roster, questions=questions)
 
 
 def _conduct(

@@ -84,7 +84,7 @@ def _methods(settings: StudySettings, epsilon: float | None) -> list[str]:
     return plain or list(settings.methods)
 
 
-def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "none"]:
+def metrics_under_privacy(settings: StudySettings) -> Literal["exact", "noised", "none"]:
     """Exact ones only where the rows are public or synthetic, whatever was asked."""
     return "none" if settings.data.name == "table" else settings.privacy.metrics
 

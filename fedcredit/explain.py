@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fedcredit.credit.fields import Field, fields_of, has_typical, typical_of_dictionary
+from fedcredit.credit.fields import Field, fields_of, typical_for
 from fedcredit.credit.reasons import Reasons, find_reasons
 from fedcredit.credit.scale import MASTER, MasterScale
 from fedcredit.data.features import PRESENT, make_windows
@@ -17,7 +17,7 @@ from fedcredit.data.indicators import Direction
 from fedcredit.data.schema import Schema, Table
 from fedcredit.errors import ConfigError, ModelError
 from fedcredit.models.attribution import attribute, columns_of, typical_inputs
-from fedcredit.models.bundle import Bundle
+from fedcredit.models.bundle import Bundle, in_one_split
 from fedcredit.models.calibrated import calibrate, expit
 from fedcredit.models.what_if import WhatIf
 
@@ -57,21 +57,21 @@ def explain(
 ) -> Explained:
     """Why each company of the table, or the one named, has its grade; for a viewer of level `level`.
 
-    typical: the values that reasons compare with, `typical_of_dictionary()` where none are given. A change is one
+    typical: the values that reasons compare with, the dictionary's where none are given. A change is one
     of the last period, all else as it is.
 
     Raises:
         ModelError: the table is not of the model's schema, or a column has no typical value.
         ConfigError: no such company or level.
     """
-    schema = replace(table.schema, split=None)
+    schema = table.schema
     if schema.sha256 != bundle.schema.sha256:
         found, expected = f"schema {schema.sha256[:12]}", f"{bundle.schema.sha256[:12]}, which the model learnt from"
         raise ModelError("table to explain", found=found, expected=expected)
     frame = _only(table, company).assign(**{ROW: lambda kept: np.arange(len(kept))})
-    windows = make_windows(Table(frame, replace(schema, stratum=ROW)), length=bundle.time)
+    windows = make_windows(in_one_split(Table(frame, replace(schema, stratum=ROW))), length=bundle.time)
     columns = columns_of(schema, windows.features)
-    compared = typical_of_dictionary() if typical is None else typical
+    compared = typical_for(schema) if typical is None else typical
     model = bundle.model()
     parts = attribute(model, windows.x, columns=columns, typical=typical_inputs(schema, compared, windows.features))
 
@@ -145,7 +145,7 @@ def medians(table: Table) -> dict[str, float | str]:
 
 def can_compare(schema: Schema) -> bool:
     """Whether the dictionary has a typical value for each column of the table."""
-    return has_typical(schema.features)
+    return set(schema.features) <= set(typical_for(schema))
 
 
 def _only(table: Table, company: str | None) -> pd.DataFrame:

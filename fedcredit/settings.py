@@ -163,11 +163,32 @@ class PrivacySettings:
 
 
 @dataclass(frozen=True)
+class CountsSettings:
+    """One evaluation of each federated model by its institutions, on the held-out rows that each of them has.
+
+    evaluations: how many the study has in all, so at least its federated units; epsilon: of all of them for one
+    company, apart from training, and null counts exactly. rows_per_company, dropouts: see federation/counting.py.
+    column, segments: `period`, `size`, `sector` or `stratum`, and its values that are counted apart. is_coarse: the 16
+    bins that noise needs, with bins: 16.
+    """
+
+    evaluations: int = 1
+    epsilon: float | None = None
+    rows_per_company: int = 1
+    dropouts: int = 0
+    split: Literal["validation", "test"] = "validation"
+    column: Literal["", "period", "size", "sector", "stratum"] = ""
+    segments: tuple[str, ...] = ()
+    bins: int = 512
+    is_coarse: bool = False
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """What is judged: `headline` is the split (or "validation+test") of the comparisons; `judge` the rows that the
     one-institution arms are scored on there; `outside_mean` the institutions that means leave out; `target_rate` the
     default rate that calibration shifts to (null takes the validation split's, or the training split's where there is
-    none).
+    none); `counts` an evaluation at the institutions, null asks for none.
     """
 
     splits: tuple[str, ...] = ("validation", "test")
@@ -176,6 +197,7 @@ class EvaluationSettings:
     outside_mean: tuple[str, ...] = ()
     draws: int = 2000
     target_rate: float | None = None
+    counts: CountsSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,10 @@ def _value(kind: Any, raw: Any, *, where: str, complete: bool) -> Any:
             return raw
         raise ConfigError(where, found=repr(raw)[:80], expected="one of " + ", ".join(map(str, inner)))
     if kind is float and type(raw) is int:
-        return float(raw)
+        try:
+            return float(raw)
+        except OverflowError:
+            raise ConfigError(where, found="a number of too many digits", expected="a number") from None
     if type(raw) is not kind or raw != raw:
         raise ConfigError(where, found=_name(raw), expected=_expected(kind))
     return raw

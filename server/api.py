@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from fedcredit import __version__
 from server.scoring import described, messages
 from server.scoring.door import Door, as_response, told
+from server.scoring.gauges import Gauges
 from server.scoring.grades import LEVEL, Grades
 from server.scoring.messages import Batch, CompanyRows
 from server.scoring.refusal import ScoringRefused, of_status
@@ -35,6 +36,7 @@ FOLLOW_SECONDS = 1.0
 def create_app(service: Service, door: Door, *, book: Folder, name: str) -> FastAPI:
     """The ASGI application; its life starts and ends what the service runs beside the requests."""
     grades, workers = Grades(book), ThreadPoolExecutor(2, thread_name_prefix="scoring")
+    door.registry.register(Gauges(service, book))
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +70,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         return told({"model": name, **service.models(with_trials=caller.role != "institution")})
 
     async def metrics(_: Caller, __: bytes) -> Answer:
-        return Answer(200, generate_latest(door.registry))
+        return Answer(200, await in_thread().run_in_executor(workers, generate_latest, door.registry))
 
     asked, faults = described.ASKED, (400, 401, 403, 409, 413, 415, 422, 429, 500, 503)
     scores = {"scores": [described.SCORE, None], "refused": [{"at": 1, "fault": described.REFUSED}]}
@@ -107,7 +109,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         """The models in force, and the indicators that the champion asks for; all roles."""
         return await door.answer(request, "/models", ALL_ROLES, models)
 
-    @app.get("/metrics", responses=described.answers(None, "", 401, 403, 429, 500), response_class=Response)
+    @app.get("/metrics", responses=described.answers(None, "", 401, 403, 429, 500, media=described.TEXT))
     async def all_metrics(request: Request) -> Response:
         """Counts and times for Prometheus; roles ops and auditor."""
         answer = await door.answer(request, "/metrics", METRIC_ROLES, metrics)

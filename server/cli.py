@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server.demo_cli import demo
+from server.calibrate_cli import calibrate_model
 from server.explain_cli import explain
 from server.gates_cli import gates
+from server.price_cli import grade, price_grade
 from server.promotion_cli import promotion
-from server.recognition_cli import mapping
 from server.publishing.publish_cli import publish_model
+from server.recognition_cli import mapping
 from server.scoring.rescore_cli import rescore_model, show_freshness
 from server.validation_cli import validate_model
 
@@ -161,6 +163,9 @@ from server import calibrate_cli, price_cli  # noqa: E402
 model.command("calibrate")(calibrate_cli.calibrate_model)
 model.command("grade")(price_cli.grade)
 model.command("price")(price_cli.price_grade)
+model.command("calibrate")(calibrate_model)
+model.command("grade")(grade)
+model.command("price")(price_grade)
 model.add_typer(promotion)
 model.add_typer(gates)
 model.command("explain")(explain)

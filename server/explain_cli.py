@@ -37,11 +37,14 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Say why each company has its grade, and what would change it. Reasons above the viewer's level are not named."""
+    import torch
+
     from fedcredit.explain import explain as explained_of
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
-    from server.score import read_to_score
+    from server.score import THREADS, read_to_score
 
+    torch.set_num_threads(THREADS)
     bundle = read(resolve(name, runs=runs))
     rows = read_to_score(table, bundle.schema, encoding=encoding)
     compared, source = _typical(typical, rows)
@@ -108,7 +111,7 @@ def _dicts(found: Explained, *, language: Language) -> Iterator[dict[str, Any]]:
 
     scores = json.loads(found.scores.to_json(orient="records", date_format="iso"))
     for row, score in enumerate(scores):
-        factors = {name: round(float(found.by_factor[row, k]), 3) for k, name in enumerate(found.factors)}
+        factors = {name: round(float(found.by_factor[row, k]), 2) for k, name in enumerate(found.factors)}
         yield score | as_dict(found.reasons, row, language=language) | {"factors": factors}
 
 

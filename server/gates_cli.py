@@ -85,7 +85,8 @@ def set_gates(
         raise ConfigError("--remove", found=", ".join(unknown), expected=f"some of {', '.join(current.approvers)}")
     people = {one: identity for one, identity in current.approvers.items() if one not in (remove or [])}
     people |= _named(desk, approver or [])
-    made = Gates(desk.name, read_gates(file) if file else current.gates, people, threshold or current.threshold)
+    listed = read_gates(file) if file else current.gates
+    made = Gates(desk.name, listed, people, threshold or current.threshold, after=current.sha256)
     _sign(desk, made, _loaded(key), as_json=as_json)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 
 from fedcredit.data.store.duck import DuckStore
-from fedcredit.errors import ConfigError
+from server.binding import bind
 from server.ingest import Ingest
 from server.writer import MOST_WAITING
 
@@ -31,19 +30,6 @@ def listen(
         name = f"[{host}]" if ":" in host else host
         on_listening(f"http://{name}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that whoever is told the address can connect at once."""
-    try:
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as fault:
-        found = f"{host}:{port}, which cannot be had ({fault.strerror})"
-        raise ConfigError("--host, --port", found=found, expected="a free address of this machine") from None
-    return listener
 
 
 def settings(app: Ingest) -> uvicorn.Config:

@@ -61,7 +61,8 @@ def approve_version(
         "approval": str(approval_path(one.desk, one.sha256)),
     }
     more = f"{signed.needed} more needed" if signed.needed else f"enough until {signed.approval.expires}"
-    line = f"{one.desk.name} version {signed.approval.version}: signed by {', '.join(signed.by)}; {more}"
+    which = f"{one.desk.name} version {signed.approval.version} ({one.sha256[:12]})"
+    line = f"{which}: signed by {', '.join(signed.by)}; {more}"
     said(facts, [line], as_json=as_json)
 
 

@@ -23,8 +23,7 @@ MAX_BYTES = 1 << 20
 
 @mapping.command("make")
 def make(
-    first: Annotated[Path, typer.Argument(help="Counts of one region's own scale, as JSON.")],
-    second: Annotated[Path, typer.Argument(help="Counts of the other's.")],
+    counts: Annotated[list[Path], typer.Argument(metavar="COUNTS...", help="A file for each scale, as JSON.")],
     out: Annotated[Path, typer.Option("--out", help="The mapping, to be signed by both.")],
     days: Annotated[int, typer.Option("--days", min=1, help="How long it is valid.")] = 365,
     valid_from: Annotated[str | None, typer.Option("--from", help="First valid day; else today.")] = None,
@@ -33,21 +32,21 @@ def make(
 ) -> None:
     """Map two regions' grades to the master scale.
 
-    A file of counts is {"region", "grades": [...], "companies": [...], "bad": [...] or null}, the safest grade first. A
-    region with fewer than 20 defaults is mapped by rank against the other, which supposes that both are as risky.
+    A file of counts is {"region", "grades": [...], "companies": [...], "bad": [...] or null, "among"}, the safest grade
+    first; "among" names the other region where its companies were counted. A scale with fewer than 20 defaults is
+    mapped by rank against the first that has them, which supposes that its companies are as risky as those.
     """
     from fedcredit.credit.mapping import BilateralMapping, seal_mapping
     from fedcredit.credit.recognition import LEAST_DEFAULTS, recognise
     from fedcredit.trust.files import write_whole
     from fedcredit.trust.keys import Identity
 
-    scales = [_scale(first), _scale(second)]
-    own = [recognise(one) if one.defaults >= LEAST_DEFAULTS else None for one in scales]
-    tables = [
-        found or recognise(one, reference=other) for found, one, other in zip(own, scales, reversed(own), strict=True)
-    ]
+    scales = [_scale(path) for path in counts]
+    known = [recognise(one) if one.defaults >= LEAST_DEFAULTS else None for one in scales]
+    reference = next((table for table in known if table is not None), None)
+    tables = [table or recognise(one, reference=reference) for table, one in zip(known, scales, strict=True)]
     begin = _day(valid_from)
-    made = BilateralMapping((tables[0], tables[1]), begin, begin + timedelta(days=days))
+    made = BilateralMapping(tuple(tables), begin, begin + timedelta(days=days))
     write_whole(out, seal_mapping(made, by=[Identity.load(key)] if key else []), mode=0o644)
     _print(made, as_json=as_json)
 
@@ -82,11 +81,12 @@ def rate(
     region: Annotated[str, typer.Option("--region", help="Whose grade it is.")],
     grade: Annotated[str, typer.Option("--grade", help="The region's own grade.")],
     signer: Signer,
+    among: Annotated[str | None, typer.Option("--among", help="For a company of this region; else its own.")] = None,
     today: Annotated[str | None, typer.Option("--today", help="As of this day; else today.")] = None,
     as_json: Json = False,
 ) -> None:
     """Say what a region's own grade is worth on the master scale today."""
-    row = _opened(file, signer).row(region, grade, today=_day(today))
+    row = _opened(file, signer).row(region, grade, today=_day(today), among=among)
     facts = {name: getattr(row, name) for name in type(row).__dataclass_fields__}
     typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else f"{row.master}  PD {row.pd:.2%}")
 
@@ -142,7 +142,7 @@ def _print(made: BilateralMapping, *, as_json: bool) -> None:
         return
     typer.echo(f"valid from {made.valid_from} until before {made.expires}")
     for table in made.tables:
-        typer.echo(f"{table.region}, by {table.method}")
+        typer.echo(f"{table.region} among companies of {table.among}, by {table.method}")
         for row in table.rows:
             typer.echo("  " + "  ".join(_cells(row)))
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from fedcredit.credit.scale import grades_of
+from fedcredit.credit.score_table import graded, read_to_score, save_scores
 from fedcredit.models.bundle import Bundle, score
-from fedcredit.models.to_score import read_to_score, save_scores
 
+# Of torch. One scores 90,000 companies a second; two wait for each other wherever the machine has anything else to do,
+# and were twenty times slower on a loaded machine of two cores.
+THREADS = 1
 __all__ = ["graded", "read_to_score", "save_scores", "score_file"]
 
 
 def score_file(bundle: Bundle, path: Path, *, encoding: str | None = None) -> pd.DataFrame:
     """One row an example with its probability of default; see `fedcredit.models.bundle.score`."""
+    torch.set_num_threads(THREADS)
     return graded(score(bundle, read_to_score(path, bundle.schema, encoding=encoding)), scale=bundle.scale)
-
-
-def graded(scores: pd.DataFrame, *, scale: str | None) -> pd.DataFrame:
-    """The scores with the column `grade` after `pd`; empty where the model was not calibrated to a scale."""
-    known = scores.drop(columns="grade", errors="ignore")
-    grades = pd.Series(grades_of(known["pd"], scale), index=known.index, dtype=object)
-    known.insert(list(known.columns).index("pd") + 1, "grade", grades)
-    return known

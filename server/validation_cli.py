@@ -40,6 +40,9 @@ def validate_model(
     refused_odds: Annotated[
         float, typer.Option("--refused-odds", help="Bounds: the refused's odds of default, up to this many times.")
     ] = 2.0,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="A table of companies: what weighs most over all of them.")
+    ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Bootstrap draws.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
@@ -47,7 +50,7 @@ def validate_model(
     from fedcredit.evaluation.figures import interval
     from server.validation.validate import Asked, save, validate
 
-    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds)
+    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds, table)
     made = validate(version, runs=runs, asked=asked)
     paths = save(made, runs=runs, out=out)
     if as_json:

@@ -22,7 +22,7 @@ from fedcredit.data.features import make_windows
 from fedcredit.data.schema import Table
 from fedcredit.explain import explain
 from fedcredit.models.build import ModelSettings, build
-from fedcredit.models.bundle import Bundle, score
+from fedcredit.models.bundle import BATCH, Bundle, score
 from fedcredit.models.train import LocalSettings, evaluate, fit
 
 COMPANIES, MONTHS = 120_000, 12
@@ -47,9 +47,8 @@ def figures(*, companies: int = COMPANIES, runs: int = RUNS) -> dict[str, float]
     table = generate(EconomySettings(companies=companies, months=MONTHS))
     windows = make_windows(table, length=MONTHS)
     x, model = torch.from_numpy(windows.x), bundle.model()
-    batch = timed(lambda: evaluate(model, x), runs=runs)
+    batch = timed(lambda: evaluate(model, x, batch_size=BATCH), runs=runs)
     from_table = timed(lambda: score(bundle, table), runs=runs)
-    del windows, x
     reasons = timed(lambda: told(bundle, table), runs=runs)
     return {
         "companies": companies,

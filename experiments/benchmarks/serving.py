@@ -10,6 +10,7 @@ import asyncio
 import http.client
 import json
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.serving_load import PER_SECOND, Waits, by_hey, open_loop, post
-from experiments.benchmarks.serving_world import Platform, body, open_gateway
+from experiments.benchmarks.serving_world import NAME, Platform, body, open_gateway
 from experiments.machine import commit, machine
 from fedcredit.errors import FedCreditError, RunError
 from fedcredit.link.running import free_port
 from server.promotion.promote import promote
-from server.promotion.rollback import rollback
 
 SECONDS, PATIENCE = 20.0, 60.0
 
@@ -53,14 +53,14 @@ def _measured(folder: Path, seconds: float) -> dict[str, Any]:
         _say("gateway", through)
         changed = _exchanged(platform, port, request, asked, token=token)
         service.kill()
-        service.wait()
+        service.communicate()
         began = time.monotonic()
         service = platform.start(port)
         _until(lambda: _version(port, request) is not None)
         restart = time.monotonic() - began
     finally:
         service.terminate()
-        service.wait()
+        service.communicate()
     return {
         "http_p50_ms": hey.at(50),
         "http_p99_ms": hey.at(99),
@@ -90,7 +90,7 @@ def _through_gateway(folder: Path, port: int, content: bytes, *, token: str, sec
 
 
 def _exchanged(platform: Platform, port: int, request: bytes, asked: Path, *, token: str) -> dict[str, Any]:
-    """A promotion and a rollback while the load goes on: seconds until the service answers by the other version."""
+    """Under load, a promotion and a rollback: seconds from each command's start to the service's other answer."""
     second = platform.ready(2)
     first = _version(port, request)
     found: list[Waits] = []
@@ -99,14 +99,13 @@ def _exchanged(platform: Platform, port: int, request: bytes, asked: Path, *, to
     load.start()
     time.sleep(2)
     took = {}
-    for name, change in (
-        ("promote_s", lambda: promote(platform.desk, second, now=datetime.now(UTC))),
-        ("rollback_s", lambda: rollback(platform.desk, reason="measurement")),
-    ):
+    for name, words in (("promote_s", ["promote", second[:16], "--model", NAME]), ("rollback_s", ["rollback", NAME])):
         before, began = _version(port, request), time.monotonic()
-        change()
-        _until(lambda: _version(port, request) not in (None, before))  # noqa: B023 - called before the next turn
-        took[name] = round(time.monotonic() - began, 3)
+        command = [sys.executable, "-m", "fedcredit", "model", *words, "--runs", str(platform.folder), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+            _until(lambda: _version(port, request) not in (None, before))  # noqa: B023 - called before the next turn
+            took[name] = round(time.monotonic() - began, 3)
+            running.wait(60)
         time.sleep(1)
     load.join()
     if not found or _version(port, request) != first:

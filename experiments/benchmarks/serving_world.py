@@ -100,7 +100,7 @@ def body() -> bytes:
     """A company with 12 months of all indicators."""
     rng = np.random.default_rng(0)
     rows = [
-        {"period": f"2025-{month + 1:02d}"} | {one.name: _cell(one, rng) for one in columns()}
+        {"period": f"2025-{month + 1:02d}", **{one.name: _cell(one, rng) for one in columns()}}
         for month in range(MONTHS)
     ]
     return json.dumps({"company": "company-of-the-measurement", "rows": rows}).encode()

@@ -118,6 +118,7 @@ def figures() -> dict[str, Any]:
         "region_ece": found["ece"],
         "region_unseen_auc_loss": max(found["unseen"].values()),
         "region_within_one_notch_own_models": found["own_models"]["within_one_notch"],
+        "region_within_one_notch_from_afar": found["within_one_notch_from_afar"],
         "region_within_one_notch_by_rank": found["within_one_notch_by_rank"],
     }
 

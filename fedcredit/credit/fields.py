@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -85,10 +85,13 @@ def fields_of(
     """
     known = {indicator.id: indicator for indicator in indicators()}
     made = [
-        _field(column, known.get(column.indicator or column.name), better=better or {}, factors=factors or {})
+        _field(column, known.get(column.indicator or ""), better=better or {}, factors=factors or {})
         for column in schema.columns
     ]
     history = words()["history"]
+    levels = {name: indicator.level for name, indicator in known.items()}
+    # A column of an indicator's name that does not say it is one may be in another unit; it is as secret all the same.
+    made = [replace(field, level=max(field.level, levels.get(field.name, 0))) for field in made]
     return (*made, *([Field(PRESENT, history["zh"], history["en"], "periods", 1)] * has_history))
 
 
@@ -138,9 +141,10 @@ def typical_of_dictionary() -> Mapping[str, float]:
     return {name: float(value) for name, value in _read("typical.yaml")["typical"].items()}
 
 
-def has_typical(columns: Sequence[str]) -> bool:
-    """Whether typical.yaml has a value for each of the columns."""
-    return set(columns) <= set(typical_of_dictionary())
+def typical_for(schema: Schema) -> dict[str, float]:
+    """The dictionary's typical value of each column that carries one of its indicators."""
+    typical = typical_of_dictionary()
+    return {c.name: typical[c.indicator] for c in schema.columns if c.indicator is not None and c.indicator in typical}
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -6,67 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import ModelError
+from fedcredit.evaluation.logistic import fit
 
 Floats = NDArray[np.float64]
-STEPS = 200
-TOLERANCE = 1e-10  # of the gradient in companies, and of the step in standardised coefficients
-FARTHEST = 60.0  # a standardised coefficient beyond is running away: the scores separate the classes
-ENOUGH = 1e-4  # Armijo: the share of the promised rise that a step must bring
 PRIOR = 1.0  # companies at the overall rate that each block of the isotonic fit is given: no PD of exactly 0 or 1
 
 
 def logistic(x: Floats, *, good: Floats, bad: Floats) -> tuple[float, ...]:
-    """Coefficients of the columns of x, then the intercept, of P(bad): maximum likelihood by Newton's method.
+    """Coefficients of the columns of x, then the intercept, of P(bad): maximum likelihood.
 
     Raises:
-        ModelError: it does not converge, as when scores separate the classes.
+        ModelError: there is no finite answer, as when scores separate the classes.
 
     >>> good, bad = np.array([3.0, 1.0]), np.array([1.0, 1.0])
     >>> [round(one, 6) for one in logistic(np.array([[0.0], [1.0]]), good=good, bad=bad)]  # odds 1/3, then 1
     [1.098612, -1.098612]
     """
-    used = (good + bad) > 0
-    good, bad, x = good[used], bad[used], x[used]
-    total = good + bad
-    center = np.average(x, axis=0, weights=total)
-    spread = np.sqrt(np.average((x - center) ** 2, axis=0, weights=total))
-    if not (spread > 1e-9).all():
-        raise ModelError("calibration", found="one score for all", expected="scores that differ")
-    design = np.column_stack([(x - center) / spread, np.ones(len(x))])
-    rate = bad.sum() / total.sum()
-    found = np.zeros(design.shape[1])
-    found[-1] = np.log(rate) - np.log1p(-rate)
-    for _ in range(STEPS):
-        fitted = 1 / (1 + np.exp(-np.clip(design @ found, -700, 700)))
-        gradient = design.T @ (bad - total * fitted)
-        hessian = (design * (total * fitted * (1 - fitted))[:, None]).T @ design
-        step = np.linalg.solve(hessian + 1e-12 * np.trace(hessian) * np.eye(len(found)) + 1e-300, gradient)
-        longest = float(np.abs(step).max())
-        if longest < TOLERANCE and float(np.abs(gradient).max()) < 1e-6 * max(1.0, float(total.sum())):
-            slopes = found[:-1] / spread
-            return (*(float(one) for one in slopes), float(found[-1] - slopes @ center))
-        found = _uphill(found, step, gradient, design=design, bad=bad, total=total)
-        if float(np.abs(found).max()) > FARTHEST:
-            break
-    hint = "more companies with an outcome, or a method with fewer numbers"
-    raise ModelError("calibration", found="no finite answer", expected="scores of both classes that mix", hint=hint)
-
-
-def _uphill(found: Floats, step: Floats, gradient: Floats, *, design: Floats, bad: Floats, total: Floats) -> Floats:
-    """The coefficients after the step, or after the half, quarter ... of it that raises the likelihood.
-
-    A full Newton step can cycle around the maximum when the columns are nearly alike; the likelihood is concave, so
-    that steps that raise it end there.
-    """
-
-    def likelihood(at: Floats) -> float:
-        odds = design @ at
-        return float((bad * odds - total * np.logaddexp(0, odds)).sum())
-
-    before, rise, part = likelihood(found), ENOUGH * float(gradient @ step), 1.0
-    while part > 1e-12 and likelihood(found + part * step) < before + part * rise - 1e-12 * abs(before):
-        part /= 2
-    return found + part * step
+    found = fit(x, good=good, bad=bad)
+    if found is None:
+        hint = "more companies with an outcome, or a method with fewer numbers"
+        expected = "scores of both classes that differ and mix"
+        raise ModelError("calibration", found="no finite answer", expected=expected, hint=hint)
+    return tuple(found.coefficients.tolist())
 
 
 def isotonic(z: Floats, *, good: Floats, bad: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:

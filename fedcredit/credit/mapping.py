@@ -21,6 +21,7 @@ from fedcredit.trust.envelope import open_sealed, seal
 from fedcredit.trust.keys import Identity, PublicIdentity
 
 KIND, SCHEMA = "recognition", 1
+MOST_TABLES = 4  # each region's grades among its own companies, and among the other's
 LONGEST_DAYS = 400  # a year, and time to renew
 
 
@@ -32,9 +33,13 @@ class MappingRefused(PolicyRefused):
 
 @dataclass(frozen=True)
 class BilateralMapping:
-    """The tables of two regions, valid from a day until before another."""
+    """Tables of two regions, valid from a day until before another.
 
-    tables: tuple[Recognition, Recognition]
+    Each region's grades are worth what they are among its own companies; for companies that both rate there may be
+    tables of one region's grades among the other's companies too.
+    """
+
+    tables: tuple[Recognition, ...]
     valid_from: date
     expires: date
 
@@ -43,11 +48,22 @@ class BilateralMapping:
         if not 0 < days <= LONGEST_DAYS:
             expected = f"1 to {LONGEST_DAYS} days after valid_from"
             raise ConfigError("mapping, expires", found=f"{days} days", expected=expected)
-        if self.tables[0].region == self.tables[1].region:
-            raise ConfigError("mapping", found="one region twice", expected="two regions")
+        held = [(table.region, table.among) for table in self.tables]
+        regions = set(self.regions)
+        own = {(region, region) for region in regions}
+        if len(regions) != 2 or len(set(held)) != len(held) or not own <= set(held):
+            expected = "two regions, each once among its own companies"
+            raise ConfigError("mapping", found=f"{len(held)} tables of {len(regions)} regions", expected=expected)
+        if not {among for _, among in held} <= regions:
+            raise ConfigError("mapping", found="companies of a third region", expected="of the two")
 
-    def row(self, region: str, own: str, *, today: date) -> Row:
-        """What a region's own grade is worth today.
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Their names, sorted."""
+        return tuple(sorted({table.region for table in self.tables}))
+
+    def row(self, region: str, own: str, *, today: date, among: str | None = None) -> Row:
+        """What a region's own grade is worth today, for a company of the region `among` (its own without a word).
 
         Raises:
             MappingRefused: the mapping is not valid today.
@@ -57,9 +73,11 @@ class BilateralMapping:
             found, expected = f"{today}", f"a day from {self.valid_from} to before {self.expires}"
             raise MappingRefused("mapping", found=found, expected=expected, hint="both regions renew it")
         for one in self.tables:
-            if one.region == region:
+            if (one.region, one.among) == (region, among or region):
                 return one.row(own)
-        raise ConfigError("mapping", found=repr(region[:40]), expected=" or ".join(t.region for t in self.tables))
+        found = f"{region[:40]!r} among companies of {(among or region)[:40]!r}"
+        expected = ", ".join(f"{t.region} among {t.among}" for t in self.tables)
+        raise ConfigError("mapping", found=found, expected=expected)
 
     def body(self) -> dict[str, Any]:
         """As plain JSON, to be signed."""
@@ -95,23 +113,22 @@ def open_mapping(
     body = open_sealed(data, kind=KIND, signers=list(signers.values()), threshold=2)
     try:
         raw = build(_Body, body, where="mapping")
-        if raw.schema != SCHEMA or len(raw.tables) != 2:
+        if raw.schema != SCHEMA or not 2 <= len(raw.tables) <= MOST_TABLES:
             found = f"schema {raw.schema}, {len(raw.tables)} tables"
-            raise ConfigError("mapping", found=found, expected=f"schema {SCHEMA}, 2 tables")
+            raise ConfigError("mapping", found=found, expected=f"schema {SCHEMA}, 2 to {MOST_TABLES} tables")
         for one in raw.tables:
             _check(one, scale=scale)
         days = date.fromisoformat(raw.valid_from), date.fromisoformat(raw.expires)
-        mapping = BilateralMapping((raw.tables[0], raw.tables[1]), *days)
+        mapping = BilateralMapping(raw.tables, *days)
     except FedCreditError as fault:
         raise MappingRefused(fault.where, found=fault.found, expected=fault.expected, hint=fault.hint) from None
     except ValueError:
         raise MappingRefused("mapping", found="what is no day", expected="days as 2026-11-24") from None
-    regions = [table.region for table in mapping.tables]
-    if missing := [name for name in regions if name not in signers]:
+    if missing := [name for name in mapping.regions if name not in signers]:
         found, expected = f"{missing[0][:40]!r}, whose key is not known here", "regions with known keys"
         raise MappingRefused("mapping", found=found, expected=expected)
     # Two signatures of the right people: those of these two regions, not of any two.
-    open_sealed(data, kind=KIND, signers=[signers[name] for name in regions], threshold=2)
+    open_sealed(data, kind=KIND, signers=[signers[name] for name in mapping.regions], threshold=2)
     return mapping
 
 

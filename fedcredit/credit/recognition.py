@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri
 
+from fedcredit.credit.fitting import logistic
 from fedcredit.credit.scale import MASTER, MasterScale
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.proportions import jeffreys
@@ -23,20 +24,21 @@ Floats = NDArray[np.float64]
 
 MAX_GRADES = 1000
 LEAST_DEFAULTS = 20  # under these the two numbers of the curve say little: then ranks are taken
-STEPS, CLOSE = 100, 1e-10
 
 
 @dataclass(frozen=True)
 class OwnScale:
     """What a region publishes: its grades from the safest on, and how many good and bad companies are in each.
 
-    bad is None where outcomes are not known (a young scale).
+    bad is None where outcomes are not known (a young scale). among: whose companies were counted, where these are not
+    its own: the same grade can be worth more where fewer companies fail.
     """
 
     region: str
     grades: tuple[str, ...]
     companies: tuple[int, ...]
     bad: tuple[int, ...] | None
+    among: str = ""
 
     def __post_init__(self) -> None:
         where = f"scale of {self.region[:40]!r}"
@@ -75,9 +77,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Recognition:
-    """A region's scale as seen on the master scale; `method` says whether defaults or ranks carried it."""
+    """A region's scale as seen on the master scale; `method` says whether defaults or ranks carried it.
+
+    among: the region whose companies it holds for.
+    """
 
     region: str
+    among: str
     scale: str
     method: Method
     rows: tuple[Row, ...]
@@ -101,7 +107,8 @@ class Recognition:
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         rows = [{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in self.rows]
-        return {"region": self.region, "scale": self.scale, "method": self.method, "rows": rows}
+        head = {"region": self.region, "among": self.among, "scale": self.scale, "method": self.method}
+        return head | {"rows": rows}
 
 
 def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: MasterScale = MASTER) -> Recognition:
@@ -120,6 +127,7 @@ def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: Mas
 
     Raises:
         ConfigError: too few defaults and no reference, or worse grades that default less than better ones.
+        ModelError: the curve has no finite answer.
     """
     if own.defaults >= LEAST_DEFAULTS and own.bad is not None:
         method: Method = "defaults"
@@ -135,7 +143,7 @@ def recognise(own: OwnScale, *, reference: Recognition | None = None, scale: Mas
     names = scale.names(pds).tolist()
     bad = own.bad if own.bad is not None else (None,) * len(own.grades)
     rows = zip(own.grades, names, pds.tolist(), own.companies, bad, strict=True)
-    return Recognition(own.region, scale.name, method, tuple(_row(*row) for row in rows))
+    return Recognition(own.region, own.among or own.region, scale.name, method, tuple(_row(*row) for row in rows))
 
 
 def _row(own: str, master: str, pd: float, companies: int, bad: int | None) -> Row:
@@ -155,25 +163,11 @@ def _places(companies: ArrayLike) -> Floats:
 def _curve(own: OwnScale) -> Floats:
     n, d = np.array(own.companies, dtype=np.float64), np.array(own.bad, dtype=np.float64)
     score = ndtri(_places(n))
-    design = np.stack([np.ones_like(score), score])
-    rate = d.sum() / n.sum()
-    if not 0 < rate < 1:
-        raise ConfigError(f"scale of {own.region}", found="every company in default", expected="some that are not")
-    found = np.array([np.log(rate / (1 - rate)), 0.0])
-    for _ in range(STEPS):
-        p = expit(found @ design)
-        step = np.linalg.solve((design * (n * p * (1 - p))) @ design.T, design @ (d - n * p))
-        found = found + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < CLOSE:
-            break
-    else:
-        raise ConfigError(
-            f"scale of {own.region}", found="a curve that does not settle", expected="defaults in several grades"
-        )
-    if found[1] <= 0:
+    slope, level = logistic(score[:, None], good=n - d, bad=d)
+    if slope <= 0:
         hint = "is the order of the grades from the safest on?"
         raise ConfigError(f"scale of {own.region}", found="worse grades that default less", expected="more", hint=hint)
-    return np.asarray(expit(found @ design))
+    return np.asarray(expit(level + slope * score))
 
 
 def _by_rank(own: OwnScale, reference: Recognition) -> Floats:

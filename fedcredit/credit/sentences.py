@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from fedcredit.credit.counterfactual import DIGITS, NO_GRADE
@@ -101,11 +102,17 @@ def _reason(reasons: Reasons, row: int, rank: int, position: int, *, language: L
         told = in_unit(cell, field, language=language, digits=EXACT)
     said = {"name": name, "typical": in_unit(typical, field, language=language), "value": told}
     text = words()[key][language].format(**said) + more
-    value = None if is_missing else (cell if isinstance(cell, str) else float(cell))
-    typical = typical if isinstance(typical, str) else float(typical)
+    value = None if is_missing else _plain(cell)
     return Reason(
-        rank + 1, field.name, name, value, typical, field.unit, round(share, 3), target, better, text
+        rank + 1, field.name, name, value, _plain(typical), field.unit, round(share, 2), target, better, text
     )  # fmt: skip
+
+
+def _plain(cell: Any) -> float | str:
+    """A value as JSON has it; a float32 as it is written, 0.6 and not 0.60000002."""
+    if isinstance(cell, str):
+        return cell
+    return float(str(cell)) if isinstance(cell, np.floating) else float(cell)
 
 
 def _change(

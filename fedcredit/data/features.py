@@ -40,14 +40,16 @@ def make_windows(table: Table, *, length: int) -> Windows:
     frame, schema = _ordered(table, is_panel=length > 1), table.schema
     label = frame[schema.label.column].to_numpy(dtype=np.float64, na_value=np.nan)
     is_row = ~np.isnan(label)  # a row without a label only keeps the place of a missing period, see panel.order
-    made, names = transform(frame[is_row], schema)
+    is_whole = bool(is_row.all())  # then no copy by mask, which takes as long as the transforms
+    made, names = transform(frame if is_whole else frame[is_row], schema)
     if length == 1:
         ends = np.flatnonzero(is_row)
         x = made[:, None, :]
     else:
         inputs = np.zeros((len(frame), made.shape[1] + 1), dtype=np.float32)
-        inputs[is_row, :-1] = made
-        inputs[is_row, -1] = 1.0
+        rows = slice(None) if is_whole else is_row
+        inputs[rows, :-1] = made
+        inputs[rows, -1] = 1.0
         names = (*names, PRESENT)
         history = _codes(frame, schema.institution, schema.company)
         ends = _last_of_each(_codes(frame, schema.institution, schema.company, schema.split), is_row)

@@ -14,7 +14,8 @@ from flwr.app import ConfigRecord, RecordDict
 
 from fedcredit.errors import ConfigError
 from fedcredit.federation.messages import CONFIG, Task
-from fedcredit.models.bundle import CARD, MANIFEST, WEIGHTS, Bundle
+from fedcredit.models.bundle import Bundle
+from fedcredit.models.files import CARD, MANIFEST, WEIGHTS
 
 CHAMPION = "query.champion"
 FILES = "files"  # the record of the bundle's files, by name

@@ -199,6 +199,9 @@ class Task:
         if said != self.metrics and (self.metrics == "noised" or self.counts is not None):
             hint = "counts.epsilon goes with metrics: noised, and counts without it with metrics: exact"
             raise ConfigError("task.counts", found=f"{said} counts, metrics {self.metrics}", expected="both", hint=hint)
+        if self.counts is not None and self.share == "body":
+            hint = "each institution would score with a head of its own, and the sum would be of no model"
+            raise ConfigError("task.counts", found="counts with share=body", expected="share: all", hint=hint)
         if self.counts is not None and self.counts.is_noised and self.masking is not None:
             for group in self.masking.groups:
                 Crowd.of(len(group), dropouts=self.counts.dropouts)

@@ -16,14 +16,15 @@ from fedcredit.data.features import PRESENT
 from fedcredit.data.schema import Schema
 from fedcredit.data.transforms import inputs_of, transform
 from fedcredit.errors import ModelError
+from fedcredit.models.bundle import BATCH
 from fedcredit.models.logistic import Logistic
 from fedcredit.models.lstm import LSTM
 from fedcredit.models.nine_factor import NineFactor
 
-TOLERANCE = 0.01  # log-odds that a sum may miss; a notch of the master scale is 0.4
+# What a sum may miss, in log-odds, and as a share of it where it is above 1; a notch of the master scale is 0.4.
+TOLERANCE = 0.01
 NODES = (6, 12, 48, 192, 768, 3072)  # of the integral; rows that miss the tolerance get the next number
 MOST_GAUSS = 48
-BATCH = 2048  # windows at once: what fits the processor's cache is twice as fast
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Attribution:
     """Log-odds against a typical company; above 0 speaks for default. Each row adds up to logit - typical_logit.
 
     shares: (n, columns). factors and by_factor (n, factors): of a model that is a sum of factors, exact; else empty.
-    gap: the largest distance of a row's sum from what it must be, before the rest was dealt out.
+    gap: the largest distance of a sum s from what it must be, divided by 1 + |s|, before the rest was dealt out.
     """
 
     columns: tuple[str, ...]
@@ -154,7 +155,7 @@ def _of_any(
     wanted = (logit - before)[:, None]
     if isinstance(model, Logistic):
         inputs = (x - start).double() * model.head.weight.double().reshape(x.shape[1:])
-        gap = (inputs.sum(dim=(1, 2)) - wanted[:, 0]).abs()
+        gap = (inputs.sum(dim=(1, 2)) - wanted[:, 0]).abs() / (1 + wanted[:, 0].abs())
     else:
         everything = torch.zeros(x.shape[1:], dtype=torch.long)
         # A sum may be right by chance while its parts are not yet, where a model has kinks: begin more finely.
@@ -209,11 +210,11 @@ def _integral(
     sums = torch.zeros_like(wanted, dtype=torch.float64)
     sums.index_add_(1, owner.flatten(), shares.flatten(1))
     missed = wanted - sums
-    # In proportion to the sizes, so that no share changes its sign for the sake of a sum.
+    # In proportion to the sizes: a share is not turned into its opposite for the sake of a sum.
     sizes = torch.zeros_like(sums).index_add_(1, owner.flatten(), shares.abs().flatten(1))
     part = missed / sizes.clamp_min(1e-12)
     shares = shares + shares.abs() * part[:, owner.flatten()].reshape(shares.shape)
-    return shares, missed.abs().amax(dim=1)
+    return shares, (missed.abs() / (1 + wanted.abs())).amax(dim=1)
 
 
 @cache

@@ -27,6 +27,9 @@ from fedcredit.models.train import evaluate
 
 __all__ = ["Bundle", "PriorShift", "read", "score", "write"]
 
+ONE_SPLIT = "all rows"
+BATCH = 2048  # windows at once: what fits the processor's cache is scored nearly twice as fast
+
 
 def write(folder: Path, bundle: Bundle) -> Bundle:
     """The bundle as a folder, complete or not there at all; gives it back with the digest of its manifest.
@@ -90,25 +93,35 @@ def score(bundle: Bundle, table: Table) -> pd.DataFrame:
     Raises:
         ModelError: the table was checked against other columns, transforms or label than the model's.
     """
-    schema = replace(table.schema, split=None)  # one window a company: its last periods, whatever split they were in
+    table = in_one_split(table)
+    schema = table.schema
     if schema.sha256 != bundle.schema.sha256:
         hint = "check the table against the bundle's schema"
         found, expected = f"schema {schema.sha256[:12]}", f"{bundle.schema.sha256[:12]}, which the model learnt from"
         raise ModelError("table to score", found=found, expected=expected, hint=hint)
-    windows = make_windows(Table(table.frame, schema), length=bundle.time)
+    windows = make_windows(table, length=bundle.time)
     if windows.features != bundle.inputs:
         found, expected = f"{len(windows.features)} inputs", f"the model's {len(bundle.inputs)}, by name"
         raise ModelError("table to score", found=found, expected=expected)
-    p = evaluate(bundle.model(), torch.from_numpy(windows.x))
+    p = evaluate(bundle.model(), torch.from_numpy(windows.x), batch_size=BATCH)
     return pd.DataFrame(
         {
             "company": windows.company,
             "period": windows.about["period"] if schema.period else None,
             "pd": calibrate(p, bundle.calibration),
             "model_version": bundle.version,
-            "coverage": _coverage(Table(table.frame, schema), length=bundle.time),
+            "coverage": _coverage(table, length=bundle.time),
         }
     )
+
+
+def in_one_split(table: Table) -> Table:
+    """The table with all its rows in one split, so that each company has one window: its last periods.
+
+    Without a split column `make_windows` would hash every company, half of the time that a score takes.
+    """
+    one = pd.Categorical.from_codes(np.zeros(len(table.frame), dtype=np.int8), categories=pd.Index([ONE_SPLIT]))
+    return Table(table.frame.assign(**{ONE_SPLIT: one}), replace(table.schema, split=ONE_SPLIT))
 
 
 def _coverage(table: Table, *, length: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.calibrated import PriorShift, Step
 from fedcredit.models.factors import Factor
 from fedcredit.models.files import ASK_AGAIN
-from fedcredit.models.steps import as_card
+from fedcredit.models.steps import MAX_STEPS, as_card
 from fedcredit.models.steps import from_card as read_steps
 from fedcredit.strict import build as build_strictly
 
@@ -58,6 +58,10 @@ class Bundle:
         if (self.epsilon is None) != (self.delta is None):
             found = f"epsilon {self.epsilon}, delta {self.delta}"
             raise ModelError("privacy of the model", found=found, expected="both, or neither")
+        if len(self.calibration) > MAX_STEPS:
+            found = f"{len(self.calibration)} steps of calibration"
+            hint = "calibrate the raw output (column p) instead of a calibrated PD once more"
+            raise ModelError("calibration", found=found, expected=f"at most {MAX_STEPS}", hint=hint)
         if self.scale not in (None, *SCALES):
             raise ModelError("scale of the model", found="another scale", expected=" or ".join(SCALES))
 

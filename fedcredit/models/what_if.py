@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from fedcredit.data.features import PRESENT
 from fedcredit.data.schema import Column, Schema
 from fedcredit.data.transforms import MISSING, transform
-from fedcredit.models.attribution import BATCH, columns_of
+from fedcredit.models.attribution import columns_of
+from fedcredit.models.bundle import BATCH
 from fedcredit.models.factors import Factor
 from fedcredit.models.nine_factor import NineFactor
 

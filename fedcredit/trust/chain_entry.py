@@ -16,12 +16,6 @@ GENESIS = "0" * 64
 MAX_ENTRY_BYTES = 32 * 1024  # the signature is 4.5 kB of it
 
 
-class ChainBroken(PolicyRefused):
-    """A signed log does not verify, or cannot be written; nothing goes on that would not be on record."""
-
-    code = "chain"
-
-
 @dataclass(frozen=True)
 class ChainEntry:
     """One event in names and numbers. A log of another kind is a subclass, which sets the facts below.
@@ -32,7 +26,7 @@ class ChainEntry:
 
     context: ClassVar[bytes]
     events: ClassVar[frozenset[str]]
-    refusal: ClassVar[type[PolicyRefused]] = ChainBroken
+    refusal: ClassVar[type[PolicyRefused]]
     title: ClassVar[str]
     stops: ClassVar[str]
 
@@ -106,7 +100,7 @@ class ChainEntry:
         line that was forged first is the one that is named.
 
         Raises:
-            ChainBroken: or the log's own refusal, with the number of the first line that was edited, lost or moved.
+            PolicyRefused: the log's refusal, with the number of the first line that was edited, lost or moved.
         """
         last: Self | None = None
         for number, line in enumerate(lines, start=seq + 1):

@@ -38,7 +38,7 @@ class ChainLog(Generic[E]):
         """The entry, once it is on disk.
 
         Raises:
-            ChainBroken: or the log's own refusal: it was edited, or cannot be written; what was to be recorded must
+            PolicyRefused: the log's refusal: it was edited, or cannot be written; what was to be recorded must
                 not happen.
         """
         with self._lock, self._open() as file:
@@ -133,7 +133,7 @@ def read_chain(path: Path, *, kind: type[E], public: PublicIdentity, is_each: bo
     """Every entry of a log, oldest first, verified; a torn last line is no entry.
 
     Raises:
-        ChainBroken: or the log's own refusal, with the line that was edited; or where lines were cut off its end.
+        PolicyRefused: the log's refusal, with the line that was edited; or where lines were cut off its end.
     """
     known, last = _read_head(path, kind), 0
     if path.exists():

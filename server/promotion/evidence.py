@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -113,6 +113,13 @@ class Evidence:
     against: Against | None
     figures: Mapping[str, Figure]
     sha256: str
+
+    def figures_at(self, now: datetime) -> dict[str, Figure]:
+        """The figures as they are at this moment: the data has aged since the validation."""
+        figures, age = dict(self.figures), self.figures.get("data_age_hours")
+        if age is not None and age.value is not None:
+            figures["data_age_hours"] = replace(age, value=age.value + (now - self.made).total_seconds() / 3600)
+        return figures
 
     def check(self, *, model: str, bundle_sha256: str, champion: str | None, now: datetime) -> None:
         """Return if it is about this bundle of this model, beside the champion in force.

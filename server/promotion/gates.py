@@ -104,12 +104,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Gates:
-    """The gates of a model, who may approve past them, and how many of these have to."""
+    """The gates of a model, who may approve past them, and how many of these have to.
+
+    after: digest of the gates that they follow, so that old ones with their signatures are never put back.
+    """
 
     model: str
     gates: tuple[Gate, ...]
     approvers: Mapping[str, PublicIdentity]
     threshold: int = LEAST_SIGNATURES
+    after: str | None = None
 
     def __post_init__(self) -> None:
         names = [gate.name for gate in self.gates]
@@ -147,6 +151,7 @@ class Gates:
             "gates": [gate.as_dict() for gate in self.gates],
             "approvers": {name: identity.to_bytes().hex() for name, identity in self.approvers.items()},
             "threshold": self.threshold,
+            "after": self.after,
         }
 
     @classmethod
@@ -156,7 +161,7 @@ class Gates:
         if raw.schema != SCHEMA:
             raise ConfigError(KIND, found=f"schema {raw.schema}", expected=f"schema {SCHEMA}")
         approvers = {name: identity_of(key, where="approvers") for name, key in raw.approvers.items()}
-        return cls(raw.model, raw.gates, approvers, raw.threshold)
+        return cls(raw.model, raw.gates, approvers, raw.threshold, raw.after)
 
 
 def read_gates(path: Path = SHIPPED) -> tuple[Gate, ...]:
@@ -186,6 +191,7 @@ class _Body:
     gates: tuple[Gate, ...]
     approvers: Mapping[str, str]
     threshold: int
+    after: str | None
 
 
 def failed(verdicts: Sequence[Verdict]) -> list[Verdict]:

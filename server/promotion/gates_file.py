@@ -74,7 +74,7 @@ def put_in_force(folder: Path, data: bytes, *, current: Gates | None) -> Gates:
     """Check that these gates may follow the current ones, and lay the file ready; the caller records them.
 
     Raises:
-        GatesRefused: they are of another model, or the same.
+        GatesRefused: they are of another model, or follow other gates than those in force.
         SealBroken: too few of the current approvers, or of the new ones, have signed.
     """
     gates = gates_in(data)
@@ -84,8 +84,11 @@ def put_in_force(folder: Path, data: bytes, *, current: Gates | None) -> Gates:
     for one in (current, gates):
         if one is not None:
             open_sealed(data, kind=KIND, signers=one.approvers.values(), threshold=one.threshold)
-    if current is not None and current.sha256 == gates.sha256:
-        raise GatesRefused(DRAFT, found="the gates in force", expected="others", hint="there is nothing to change")
+    if gates.after != (current.sha256 if current else None):
+        found = f"gates to follow {gates.after[:12] if gates.after else 'none'}"
+        expected = f"those to follow the ones in force, {current.sha256[:12] if current else 'none'}"
+        hint = "somebody was faster, or old gates were put back: propose yours again with fedcredit model gates set"
+        raise GatesRefused(DRAFT, found=found, expected=expected, hint=hint)
     write_whole(folder / DRAFT, data)
     return gates
 

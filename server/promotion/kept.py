@@ -77,7 +77,7 @@ def version_of(desk: Path, sha256: str) -> str:
         said = json.loads((desk / FOLDER / f"{sha256}.json").read_bytes())["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return sha256[:12]
-    return str(said)[:80]
+    return said[:80] if isinstance(said, str) and said.isprintable() and said else sha256[:12]
 
 
 def called(desk: Path, version: str) -> str | None:

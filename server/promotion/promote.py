@@ -90,7 +90,7 @@ def _tried(desk: Desk, sha256: str, *, now: datetime) -> Trial:
         evidence.check(
             model=desk.name, bundle_sha256=sha256, champion=champion.bundle_sha256 if champion else None, now=now
         )
-        verdicts = gates.judge(evidence.figures, is_first=champion is None)
+        verdicts = gates.judge(evidence.figures_at(now), is_first=champion is None)
         refusal = _of_gates(verdicts, evidence)
         signed = approved(desk, sha256, gates=gates, now=now)
         _check_same_evidence(signed, evidence)

@@ -9,6 +9,7 @@ import msgspec
 from server.scoring.messages import Batch, CompanyRows, Fault, Path, Score, Scores
 
 TYPES = (CompanyRows, Batch, Fault, Score, Scores, Path)
+TEXT = "text/plain"
 REF = "#/components/schemas/{name}"
 WHY = {
     400: "No JSON, or a header of another form.",
@@ -63,10 +64,12 @@ def asks(kind: type[Any], example: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}, "parameters": [key]}
 
 
-def answers(kind: type[Any] | None, example: Any, *faults: int) -> dict[int | str, dict[str, Any]]:
+def answers(
+    kind: type[Any] | None, example: Any, *faults: int, media: str = "application/json"
+) -> dict[int | str, dict[str, Any]]:
     """`responses` of an address."""
-    schema = _ref(kind) if kind else {"type": "object"}
-    good = {"description": "The answer.", "content": {"application/json": {"schema": schema, "example": example}}}
+    schema = _ref(kind) if kind else {"type": "string" if media == TEXT else "object"}
+    good = {"description": "The answer.", "content": {media: {"schema": schema, "example": example}}}
     refused = {"application/json": {"schema": _ref(Fault), "example": REFUSED}}
     faulty: dict[int | str, dict[str, Any]] = {
         status: {"description": WHY[status], "content": refused} for status in faults

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from fedcredit.data.schema import Table
+from fedcredit.credit.score_table import graded
 from fedcredit.errors import FedCreditError, TableError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.bundle import Bundle
@@ -60,7 +60,6 @@ def rescore(
     renew_hours: float = RENEW_HOURS,
     is_dry_run: bool = False,
     on_batch: Callable[[int, int], None] = lambda done, due: None,
-    score: Callable[[Bundle, Table], pd.DataFrame] = bundles.score,
 ) -> Rescored:
     """Refresh the inputs, then score what is due, the oldest first, and write it down batch by batch.
 
@@ -90,7 +89,7 @@ def rescore(
         known = companies.set_index("company")["input_known_at"]
         for start in range(0, len(due), CHUNK):
             wanted = due["company"].iloc[start : start + CHUNK].tolist()
-            found = score(bundle, inputs.rows(wanted))
+            found = graded(bundles.score(bundle, inputs.rows(wanted)), scale=bundle.scale)
             scored += book.put(
                 found.assign(input_known_at=known.reindex(found["company"]).to_numpy()), scored_at=moment
             )

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.api import create_app
-from server.listen import bind
+from server.binding import bind
 from server.promotion.desk import Desk
 from server.scoring.champion import Champion
 from server.scoring.door import Door

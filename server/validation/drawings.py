@@ -98,3 +98,16 @@ def pairs(names: Sequence[str], first: Sequence[float], second: Sequence[float],
         drawing.axes.grid(axis="y", color=PALE, linewidth=0.5)
         drawing.axes.legend(fontsize=9)
         return drawing.svg(title=f"{words[0]} and {words[1]}")
+
+
+def bars(names: Sequence[str], values: Sequence[float], *, label: str) -> str:
+    """One bar a name, the longest first."""
+    if not names:
+        return ""
+    with Drawing(f"validation_{label}", width=6.6, height=1.0 + 0.28 * len(names)) as drawing:
+        drawing.axes.barh(range(len(names)), values, height=0.65, color=MODEL)
+        drawing.axes.set_yticks(range(len(names)), [drawing.say(name) for name in names])
+        drawing.axes.set_ylim(len(names) - 0.4, -0.6)
+        drawing.axes.grid(axis="x", color=PALE, linewidth=0.5)
+        drawing.axes.set_xlabel(label)
+        return drawing.svg(title=label)

@@ -18,6 +18,7 @@ from server.validation.fairness import fairness_figure, gaps
 from server.validation.figures import calibration, separation
 from server.validation.grades import jeffreys_figure
 from server.validation.groups import Group, groups
+from server.validation.influence import Influence, influence
 from server.validation.lineage import OWN
 from server.validation.privacy import privacy_figures
 from server.validation.source import Scores, Source, read_source
@@ -31,7 +32,7 @@ class Asked:
 
     against: the champion; None takes the one in force on the model's desk, unless `alone`. by_institution: None shows
     members only where rows are public or synthetic. applicants: a file of all applicants' PDs; refused_odds: how far
-    the refused's odds of default may be from what their score says.
+    the refused's odds of default may be from what their score says. table: companies over which influence is measured.
     """
 
     against: str | None = None
@@ -40,6 +41,7 @@ class Asked:
     draws: int = 2000
     applicants: Path | None = None
     refused_odds: float = 2.0
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Measured:
     groups: list[Group]
     unfair: list[Fairness]
     corrected: Acceptance | None
+    influence: Influence | None
     figures: Mapping[str, Figure]
 
 
@@ -95,6 +98,7 @@ def measure(model: str, *, runs: Path, asked: Asked, now: datetime) -> Measured:
         groups=list(groups(scores, by_institution=by_institution, institutions_are=kind)),
         unfair=unfair,
         corrected=corrected,
+        influence=influence(source.bundle, asked.table) if asked.table is not None else None,
         figures={
             **separation(scores, approval_rate=rate, draws=asked.draws),
             **calibration(scores),

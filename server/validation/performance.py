@@ -20,6 +20,10 @@ from server.validation.figures import unit_queue
 from server.validation.groups import Group
 from server.validation.source import Scores, Source
 
+FITTED_LATER = (
+    "The bundle was calibrated after the run and does not say on which rows. If these were the judged ones, the "
+    "figures here say how well the fit fits."
+)
 STEPS = np.linspace(0, 1, 101)
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 NAMES = {
@@ -166,7 +170,10 @@ def calibration(source: Source, figures: Mapping[str, Figure], found: Sequence[G
             grid("Bins of equal mass", ["mean PD", "observed rate [95 %]", "rows"], bins),
         ),
         drawings={caption: svg for caption, svg in drawings.items() if svg},
-        uncovered=("PDs through the cycle: one split is one moment, unless the rows carry periods.",),
+        uncovered=(
+            "PDs through the cycle: one split is one moment, unless the rows carry periods.",
+            *((FITTED_LATER,) if source.is_calibrated_later else ()),
+        ),
     )
 
 

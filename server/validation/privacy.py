@@ -14,6 +14,7 @@ from server.validation.source import Source
 
 AUDIT = "audit.json"
 COMMAND = "fedcredit study audit RUN"
+CALIBRATED_LATER = "The calibration: it was fitted to outcomes after the run, which epsilon does not cover."
 NO_NOISE = "trained without differential privacy: the weights may hold whatever the rows hold"
 UNITS = {
     "company": "a company at each institution",
@@ -102,6 +103,7 @@ def privacy(source: Source, figures: Mapping[str, Figure]) -> Section:
         uncovered=(
             "What this file tells itself: on public and synthetic rows its figures are exact and not charged.",
             "Attacks other than those of the audit; epsilon bounds them all, an audit only shows some.",
+            *((CALIBRATED_LATER,) if source.is_calibrated_later else ()),
             *(() if audit else ("The audit: it was not run on this model's training.",)),
         ),
     )

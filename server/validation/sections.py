@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, Callable[[Measured], Section]] = {
     "grades": lambda m: grades(m.source),
     "stability": lambda m: stability(m.source, m.figures["psi"]),
     "fairness": lambda m: fairness_section(m.source, m.unfair, m.figures["fairness_gap"], hides=not m.by_institution),
-    "reasons": lambda m: reasons(m.source),
+    "reasons": lambda m: reasons(m.source, m.influence),
     "limits": lambda m: limits(m.source),
     "gains": lambda m: gains(m.source, by_institution=m.by_institution),
     "champion": lambda m: champion_section(m.source, m.champion, m.theirs, m.figures["delta_auc"]),

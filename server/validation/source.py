@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fedcredit.evaluation.metrics import Floats
 from fedcredit.evaluation.panel import COLUMNS, Panel, read_panel
 from fedcredit.models.bundle import Bundle
 from fedcredit.models.calibrated import calibrate
+from fedcredit.models.files import MANIFEST
 from fedcredit.settings import StudySettings
 from server.validation.files import HINT, content, document, settings, sha256
 from server.validation.runs import Subject, find, run_of, unit_of
@@ -65,6 +67,12 @@ class Source:
     @property
     def headline(self) -> str:
         return self.settings.evaluation.headline
+
+    @property
+    def is_calibrated_later(self) -> bool:
+        """Whether the bundle is not the run's own: the same weights, calibrated on rows that it does not name."""
+        manifest = (self.run / "model" / MANIFEST).read_bytes()
+        return hashlib.sha256(manifest).hexdigest() != self.bundle.sha256
 
     def scores(self, split: str) -> Scores | None:
         """The model's scores on a split, None where it has none."""

@@ -8,27 +8,34 @@ from typing import Any
 from fedcredit.evaluation.figures import change, lending, points
 from server.validation.checks import Check
 from server.validation.content import Section, facts, grid
+from server.validation.influence import Influence, influence_grids
 from server.validation.lineage import OWN, SYNTHETIC
 from server.validation.source import Source
 
 HOLDS = {True: "yes", False: "NO", None: "could not be checked"}
 
 
-def reasons(source: Source) -> Section:
-    """What a score rests on."""
-    structured = bool(source.bundle.settings.factors)
+def reasons(source: Source, found: Influence | None) -> Section:
+    """What a score rests on: over all companies of a table, where one was given."""
     kind = (
         "The model is structured: its factors add up to the score exactly."
-        if structured
-        else "The model is not structured: contributions come from integrated gradients, checked for completeness."
+        if source.bundle.settings.factors
+        else "The model is not structured: contributions come from integrated gradients, whose sums are checked."
     )
+    says = [kind, "Reasons of one company are given beside its grade, by indicator, and not in this file."]
+    grids, drawings = ((), {}) if found is None else influence_grids(found)
+    if found is not None:
+        says.append(f"Compared with: {found.typical}. A sum misses its score by at most {found.gap:.4f} in log-odds.")
+    missing = ("What weighs most over all companies: it is told where a table is given (--table).",)
     return Section(
         key="reasons",
         title="Reasons",
-        says=(kind, "Reasons of one company are given beside its grade, by indicator, and not in this file."),
+        says=tuple(says),
+        grids=grids,
+        drawings=drawings,
         recompute=(f"fedcredit model explain {source.subject} TABLE --runs RUNS",),
         uncovered=(
-            "Which factors weigh most over all companies: fedcredit model explain says it for a table.",
+            *(missing if found is None else ()),
             "Causes: a reason says what the model looked at, not what makes a company default.",
         ),
     )
@@ -94,7 +101,7 @@ def approvals(source: Source, told: Sequence[Sequence[str]], history: Sequence[S
         title="Approvals",
         says=(
             *says,
-            "An approval signs the digest of the evidence and of the gates. A file made again is other evidence, and "
+            "An approval signs the digest of the evidence and of the gates. Other figures are other evidence, and "
             "an approval of the earlier one no longer stands for it.",
         ),
         grids=tuple(grids),

@@ -43,7 +43,7 @@ def test_a_study_s_counts_come_masked_noised_and_charged_and_not_once_too_often(
         home = world.founded.nodes[name]
         charged = [entry for entry in Ledger(home.ledger).entries() if entry.event == "charge"]
         assert [entry.kind for entry in charged if entry.kind == "metrics"] == ["metrics"] * 2
-        assert Evaluations.beside(home.ledger).answered(STUDY) == 2
+        assert Evaluations.beside(home.ledger, name).answered(STUDY) == 2
         public = Identity.load(home.identity).public
         left = [entry.facts for entry in read_log(home.audit_log, public=public) if entry.event == "left"]
         assert sum(facts["type"] == "query.masked" for facts in left) == 2

@@ -67,5 +67,23 @@ def test_mapping_holds_from_its_first_day_until_before_its_last(today: date) -> 
         mapping().row("north", "1", today=today)
     with pytest.raises(ConfigError):
         mapping().row("west", "1", today=FROM)
+    with pytest.raises(ConfigError, match="'north' among companies of 'south'"):
+        mapping().row("north", "1", today=FROM, among="south")
     with pytest.raises(ConfigError, match="1 to 400"):
         BilateralMapping(mapping().tables, FROM, date(2028, 1, 1))
+
+
+def test_grade_is_worth_what_it_is_among_the_companies_of_the_region_that_is_named() -> None:
+    abroad = recognise(OwnScale("north", ("1", "2"), (900, 100), (90, 40), among="south"))
+    both = BilateralMapping((*mapping().tables, abroad), FROM, UNTIL)
+    assert both.row("north", "1", today=FROM).master == "BBB"
+    assert both.row("north", "1", today=FROM, among="south").master == "B"
+    assert open_mapping(seal_mapping(both, by=[NORTH, SOUTH]), signers=SIGNERS) == both
+
+
+def test_tables_of_one_region_or_a_third_s_companies_are_no_mapping() -> None:
+    north, south = mapping().tables
+    abroad = recognise(OwnScale("north", ("1", "2"), (900, 100), (90, 40), among="west"))
+    for tables in ((north, north), (north,), (north, abroad), (north, south, abroad)):
+        with pytest.raises(ConfigError):
+            BilateralMapping(tables, FROM, UNTIL)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from fedcredit.credit.fields import Field, fields_of, has_typical, typical_of_dictionary
+from fedcredit.credit.fields import Field, fields_of, typical_for, typical_of_dictionary
 from fedcredit.credit.reasons import NOBODY, Reasons, find_reasons
 from fedcredit.credit.scale import MASTER
 from fedcredit.credit.sentences import as_dict, in_unit, reasons_of
@@ -166,6 +166,16 @@ def test_a_table_cannot_lower_the_level_of_an_indicator() -> None:
     assert [field.level for field in fields_of(schema)] == [4, 5]
 
 
+def test_a_column_that_only_has_an_indicators_name_has_its_level_but_not_its_words() -> None:
+    (field,) = fields_of(Schema((Column("interest_cover", unit="percent"),), Label("b"), "id"))
+    assert (field.level, field.en, field.unit, field.is_movable) == (4, "interest_cover", "percent", False)
+
+
+def test_a_column_that_carries_an_indicator_has_its_words_by_whatever_name() -> None:
+    (field,) = fields_of(Schema((Column("zcfzl", indicator="debt_ratio"),), Label("b"), "id"))
+    assert (field.name, field.zh, field.direction, field.hi) == ("zcfzl", "资产负债率", "down", 3)
+
+
 def test_changes_go_the_way_that_is_better_and_stay_in_range() -> None:
     rng = np.random.default_rng(1)
     n = 400
@@ -231,9 +241,11 @@ def test_whole_numbers_stay_whole() -> None:
 def test_no_change_within_the_range_is_said_so() -> None:
     stubborn = example(level=4, pd_at=lambda name: lambda rows, tried: np.full(len(rows), 0.9))
     assert reasons_of(stubborn, 0)[0].text.endswith(
-        "No value within its range 0 to 3 would by itself better the grade."
+        "No better value within its range 0 to 3 was found that would by itself raise the grade."
     )
-    assert reasons_of(stubborn, 0, language="zh")[0].text.endswith("在有效范围 0 至 3 内，仅改变此项不会提高等级。")
+    assert reasons_of(stubborn, 0, language="zh")[0].text.endswith(
+        "在有效范围 0 至 3 内，仅将此项朝改善方向调整，未找到能提高等级的值。"
+    )
     assert reasons_of(stubborn, 0)[0].better_value is None
 
 
@@ -252,7 +264,7 @@ def test_a_column_without_a_known_direction_gets_no_change() -> None:
     )
     assert reasons_of(found, 0)[0].text == (
         "x1 is 1, typically 0.5: this raises the risk of default. "
-        "No better direction and range are known for it, so no value that betters the grade was sought."
+        "No better direction and range are known for it, so no value that would raise the grade was sought."
     )
 
 
@@ -281,8 +293,8 @@ def test_every_indicator_has_a_typical_value_in_its_range() -> None:
         assert indicator.lo <= value <= indicator.hi
         if indicator.optimum is not None:
             assert indicator.optimum[0] <= value <= indicator.optimum[1]
-    assert has_typical(["roa"])
-    assert not has_typical(["roa", "own"])
+    named = Schema((Column("leverage", indicator="debt_ratio"), Column("roa"), Column("own")), Label("b"), "id")
+    assert typical_for(named) == {"leverage": 0.6}
 
 
 def test_values_have_their_units() -> None:

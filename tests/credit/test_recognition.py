@@ -10,7 +10,7 @@ from scipy.special import expit, ndtri
 
 from fedcredit.credit.recognition import OwnScale, recognise
 from fedcredit.credit.scale import MASTER
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, FedCreditError
 
 
 def scale_of(region: str, *, shift: float = 0.0, steep: float = 1.2, grades: int = 12, each: int = 2000) -> OwnScale:
@@ -89,11 +89,11 @@ def test_counts_of_institutions_add_to_the_region_s_table(sizes: list[int], data
         (OwnScale("x", ("a", "b"), (100, 100), (30, 10)), "worse grades that default less"),
         (OwnScale("x", ("a", "b"), (100, 100), (1, 3)), "4 defaults"),
         (OwnScale("x", ("a", "b"), (100, 100), None), "no outcomes"),
-        (OwnScale("x", ("a", "b"), (50, 50), (50, 50)), "every company in default"),
+        (OwnScale("x", ("a", "b"), (50, 50), (50, 50)), "no finite answer"),
     ],
 )
 def test_scale_that_cannot_be_mapped_says_why(own: OwnScale, what: str) -> None:
-    with pytest.raises(ConfigError, match=what):
+    with pytest.raises(FedCreditError, match=what):
         recognise(own)
 
 

@@ -32,7 +32,7 @@ from fedcredit.federation.counting import CountTerms, Question
 from fedcredit.federation.evaluate import Evaluated, evaluate
 from fedcredit.federation.grid import InProcessGrid
 from fedcredit.federation.messages import ARRAYS, COUNTS, COUNTS_MASKED, QUESTION, Masking, PrivacyTerms, Task
-from fedcredit.models.build import build
+from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.train import LocalSettings
 from fedcredit.models.train import evaluate as probabilities
 from fedcredit.privacy.ledger import Ledger
@@ -256,7 +256,7 @@ def test_one_evaluation_too_many_is_refused_also_by_a_node_that_started_anew(
     for other in (replace(task, run="other"), replace(task, run="third", counts=replace(terms, evaluations=9))):
         with pytest.raises(FederationError, match=r"error-(budget|refused)"):
             asked(banks, other, Question(bins=16))
-    kept = Evaluations.beside(Path(banks.configs[0]["ledger"]))
+    kept = Evaluations.beside(Path(banks.configs[0]["ledger"]), "bank-0")
     assert kept.answered("pilot") == terms.evaluations
     assert kept.path.stat().st_mode & 0o777 == 0o600
 
@@ -284,7 +284,7 @@ def test_a_masked_task_is_answered_under_masks_only(nodes: MakeNodes, tmp_path: 
     grid = InProcessGrid(app, banks.configs)
     (reply,) = grid.send_and_receive([Message(RecordDict({"config": config, ARRAYS: arrays}), 1, COUNTS)])
     assert reply.error.reason == "refused"
-    assert Evaluations.beside(Path(banks.configs[0]["ledger"])).answered("test") == 0
+    assert Evaluations.beside(Path(banks.configs[0]["ledger"]), "bank-0").answered("test") == 0
 
 
 def test_the_noise_of_a_masked_sum_is_there_once_and_in_the_clear_once_for_each(
@@ -380,7 +380,7 @@ def test_a_question_that_is_no_json_of_ours_is_refused_and_uses_up_nothing(text:
     grid = InProcessGrid(app, banks.configs)
     (reply,) = grid.send_and_receive([Message(RecordDict({"config": config, ARRAYS: arrays}), 1, COUNTS)])
     assert reply.error.reason == "config"
-    assert Evaluations.beside(Path(banks.configs[0]["ledger"])).answered("test") == 0
+    assert Evaluations.beside(Path(banks.configs[0]["ledger"]), "bank-0").answered("test") == 0
 
 
 @pytest.mark.parametrize(
@@ -404,6 +404,7 @@ def test_metrics_and_terms_say_the_same() -> None:
         {"metrics": "noised", "counts": EXACT},
         {"metrics": "exact", "counts": NOISED},
         {"metrics": "none", "counts": EXACT},
+        {"counts": EXACT, "share": "body", "model": ModelSettings("mlp", hidden=4)},
     ):
         with pytest.raises(ConfigError, match="counts"):
             make_task(**settings)

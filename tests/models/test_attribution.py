@@ -135,6 +135,15 @@ def test_contributions_of_a_factor_model_add_up_factor_by_factor() -> None:
         assert (found.shares[:, found.columns.index("present")] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["mlp", "lstm", "nine_factor"])
+def test_a_finer_integral_gives_the_same_contributions(kind: Kind) -> None:
+    model, x = made(kind, scatter=0.7), windows(100)
+    coarse = attribute(model, x, columns=COLUMNS, typical=typical()).shares
+    fine = attribute(model, x, columns=COLUMNS, typical=typical(), tolerance=3e-3).shares
+    assert np.abs(coarse - fine).max() < 0.05
+    assert np.abs(coarse - fine).mean() < 0.002
+
+
 def test_a_typical_company_has_no_contributions() -> None:
     x = np.tile(typical(), (1, TIME, 1))
     for kind in ("logistic", "mlp", "lstm", "nine_factor"):

@@ -295,6 +295,11 @@ def test_steps_and_scale_come_back_from_the_card(tmp_path: Path) -> None:
     assert scores == pytest.approx(calibrate(bundles.score(made(), panel())["pd"], steps))
 
 
+def test_more_steps_than_a_reader_takes_are_not_written() -> None:
+    with pytest.raises(ModelError, match="17 steps"):
+        made(calibration=(PriorShift(0.5, 0.1),) * 17)
+
+
 def test_calibration_moves_every_score() -> None:
     plain = bundles.score(made(), panel())["pd"].to_numpy()
     moved = bundles.score(made(calibration=(PriorShift(0.5, 0.1),)), panel())["pd"].to_numpy()

@@ -25,8 +25,9 @@ from experiments.benchmarks.load import bodies, post
 from fedcredit.data.identifiers import uscc
 from fedcredit.data.store.duck import DuckStore
 from fedcredit.errors import ConfigError
+from server.binding import bind
 from server.ingest import MOST_BYTES, Ingest
-from server.listen import bind, settings
+from server.listen import settings
 from server.serve_cli import read_token, serve
 
 A, B = uscc(990001, [1, 2]).tolist()

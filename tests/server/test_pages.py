@@ -20,6 +20,7 @@ PAGES = [
         "docs/data-use-agreement.md",
         "docs/incident.md",
         "docs/promotion.md",
+        "docs/scoring-service.md",
     )
 ]
 VERBS = {name: set(group.commands) for name, group in groups().items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import PolicyRefused
-from fedcredit.trust.chain_entry import ChainBroken, ChainEntry
+from fedcredit.trust.chain_entry import ChainEntry
 from fedcredit.trust.chain_log import ChainLog, read_chain
 from fedcredit.trust.keys import Identity
 
@@ -32,6 +32,7 @@ class Diary(ChainEntry):
 class Menu(ChainEntry):
     context = b"fedcredit/v1/test-menu"
     events = frozenset({"begun", "mended", "slept"})
+    refusal = PolicyRefused
     title = "menu"
     stops = "nobody eats"
 
@@ -52,7 +53,7 @@ def test_entries_come_back_as_they_were_written(path: Path) -> None:
 
 
 def test_lines_of_one_kind_are_none_of_another(path: Path) -> None:
-    with pytest.raises(ChainBroken, match="line 1: found a signature"):
+    with pytest.raises(PolicyRefused, match="line 1: found a signature"):
         list(read_chain(path, kind=Menu, public=KEEPER.public))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.trust.envelope import merge
 from fedcredit.trust.keys import Identity
 from server.promotion.approvals import KIND, ApprovalRefused, approval_path, approve
+from server.promotion.desk import Desk
 from server.promotion.evidence import EvidenceRefused
 from server.promotion.gates import Gates, read_gates
 from server.promotion.promote import promote
@@ -31,6 +34,23 @@ def test_first_signature_asks_for_another_and_the_second_is_enough(world: World)
     two = approve(world.desk, sha256, by=world.people["cem"], now=now())
     assert (two.by, two.needed) == (("ann", "cem"), 0)
     promote(world.desk, sha256, now=now())
+
+
+def _sign(folder: Path, sha256: str, person: Identity) -> None:
+    approve(Desk(folder), sha256, by=person, now=now())
+
+
+def test_two_people_who_sign_at_once_are_both_there(world: World) -> None:
+    sha256 = world.ready(world.bundle(), by=())
+    context = multiprocessing.get_context("fork")
+    people = [world.people[name] for name in ("ann", "bob", "cem")]
+    children = [context.Process(target=_sign, args=(world.desk.folder, sha256, person)) for person in people]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    assert approve(world.desk, sha256, by=world.people["ann"], now=now()).by == ("ann", "bob", "cem")
 
 
 def test_one_person_who_signs_twice_is_one_person(world: World) -> None:
@@ -112,8 +132,10 @@ def test_approval_over_another_champion_is_refused(world: World) -> None:
 
 
 def test_expired_approval_is_refused_and_can_be_renewed(world: World) -> None:
-    sha256 = world.ready(world.bundle())
-    later = now() + timedelta(days=8)
+    sha256 = world.ready(world.bundle(), by=())
+    for person in ("ann", "bob"):
+        approve(world.desk, sha256, by=world.people[person], now=now(), days=1)
+    later = now() + timedelta(hours=25)
     with pytest.raises(ApprovalRefused, match="expired on"):
         promote(world.desk, sha256, now=later)
     for person in ("ann", "bob"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from server.promotion.evidence import MAX_BYTES, EvidenceRefused, evidence_of, read_evidence
 from tests.server.promotion.world import NAME, World
@@ -57,7 +60,22 @@ def test_figure_with_another_form_is_refused(figure: dict[str, Any], raw: dict[s
         evidence_of(data(raw), where="evidence")
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*CHANGES, "value", "low"]), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=st.sampled_from([*CHANGES]), value=ANYTHING)
+def test_any_value_in_any_place_is_taken_or_refused_in_our_words(key: str, value: Any, raw: dict[str, Any]) -> None:
+    for body in (raw | {key: value}, raw | {"figures": {"ece": value}}, raw | {"figures": {"ece": {"value": value}}}):
+        with contextlib.suppress(EvidenceRefused):
+            evidence_of(json.dumps(body).encode(), where="evidence")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999", b"1" * 400])
 def test_number_that_is_none_is_refused(number: bytes, raw: dict[str, Any]) -> None:
     with pytest.raises(EvidenceRefused):
         evidence_of(data(raw).replace(b"0.011", number), where="evidence")

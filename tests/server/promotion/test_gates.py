@@ -135,7 +135,7 @@ def test_gates_file_that_is_none_is_refused(content: bytes, world: World) -> Non
 
 def changed(world: World) -> Gates:
     now = world.desk.gates()
-    return Gates(now.model, now.gates[:3], now.approvers, now.threshold)
+    return Gates(now.model, now.gates[:3], now.approvers, now.threshold, after=now.sha256)
 
 
 def test_gates_are_changed_by_two_approvers_and_the_change_is_on_record(world: World) -> None:
@@ -152,7 +152,8 @@ def test_gates_are_changed_by_two_approvers_and_the_change_is_on_record(world: W
 def test_new_approvers_alone_cannot_take_over(world: World) -> None:
     thieves = {name: Identity.generate() for name in ("eve", "mal")}
     now = world.desk.gates()
-    taken = Gates(NAME, now.gates, now.approvers | {name: key.public for name, key in thieves.items()})
+    everybody = now.approvers | {name: key.public for name, key in thieves.items()}
+    taken = Gates(NAME, now.gates, everybody, after=now.sha256)
     with world.desk.locked(), pytest.raises(SealBroken):
         world.desk.put_in_force(sealed_gates(taken, by=list(thieves.values())))
 
@@ -175,6 +176,14 @@ def test_old_gates_put_back_in_place_of_the_new_ones_are_refused(world: World) -
     path.write_bytes(old)
     with pytest.raises(GatesRefused, match="other than those"):
         world.desk.gates()
+
+
+def test_old_gates_with_their_signatures_are_not_put_in_force_again(world: World) -> None:
+    old = (world.desk.folder / IN_FORCE).read_bytes()
+    with world.desk.locked():
+        world.desk.put_in_force(sealed_gates(changed(world), by=list(world.people.values())))
+        with pytest.raises(GatesRefused, match="follow the ones in force"):
+            world.desk.put_in_force(old)
 
 
 def test_desk_whose_key_was_replaced_is_refused(world: World) -> None:

@@ -242,6 +242,13 @@ def test_pointer_that_cannot_be_written_is_said_and_mended_later(world: World) -
     assert (world.desk.folder / "champion.json").is_file()
 
 
+def test_data_goes_on_ageing_after_the_validation(world: World) -> None:
+    sha256 = world.ready(world.bundle(), data_age_hours=(20.0, None, None))
+    with pytest.raises(GateRefused, match=r"gate 'fresh data': found data_age_hours 7\d.* expected <= 72"):
+        promote(world.desk, sha256, now=now() + timedelta(hours=53))
+    promote(world.desk, sha256, now=now() + timedelta(hours=51))
+
+
 def test_evidence_from_the_future_is_refused(world: World) -> None:
     sha256 = world.ready(world.bundle())
     with pytest.raises(PolicyRefused, match="a moment before now"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from clients.app import app
-from clients.champion import champion_of
+from clients.champion import champion_of, take
 from fedcredit.errors import ConfigError, FederationError, ModelError
 from fedcredit.federation.champion import PROMOTION, Sent
 from fedcredit.federation.grid import InProcessGrid
+from fedcredit.trust.promotion import PromotionRefused
 from server.cli import model
 from server.publishing.order import PublishOrder
 from server.publishing.publish import Published, publish
+from server.publishing.publish_cli import prepared
 from tests.clients.governed import govern
 from tests.clients.promoted import MODEL, STUDY, make_bundle, pin_manifest, promoted, promotion
 from tests.conftest import Nodes
+from tests.server.promotion.world import found
 from tests.trust.consortium import identities
 
 MakeNodes = Callable[..., Nodes]
@@ -154,3 +159,21 @@ def test_a_champion_without_its_promotion_is_not_sent(desk: Path) -> None:
     next(desk.glob(f"bundles/*/{PROMOTION}")).unlink()
     with pytest.raises(ConfigError, match=r"PROMOTION\.json"):
         said(desk, "--dry-run", "--json")
+
+
+def test_what_a_desk_promotes_is_what_a_node_takes(tmp_path: Path) -> None:
+    world = found(tmp_path / "models" / "fedcredit-quick")
+    folder = world.desk.folder
+    officers = {name: identity.public for name, identity in world.people.items()}
+    first = world.promote(world.bundle(bias=0.5))
+    at_first = prepared(folder, study="quick", deadline_seconds=60.0)
+    taken = take(tmp_path / "node", at_first.sent.files, officers=officers, now=datetime.now(UTC))
+    assert (taken.bundle.sha256, taken.promotion.by) == (first.bundle_sha256, ("ann", "bob"))
+    time.sleep(1.1)  # an approval's last moment is told to the second
+    second = world.promote(world.bundle(bias=-0.5))
+    later = prepared(folder, study="quick", deadline_seconds=60.0)
+    assert later.bundle_sha256 == second.bundle_sha256
+    take(tmp_path / "node", later.sent.files, officers=officers, now=datetime.now(UTC))
+    with pytest.raises(PromotionRefused):
+        take(tmp_path / "node", at_first.sent.files, officers=officers, now=datetime.now(UTC))
+    assert champion_of(tmp_path / "node", None, officers=officers).bundle.sha256 == second.bundle_sha256

@@ -252,6 +252,8 @@ def test_health_needs_no_token_and_metrics_name_no_company(serving: Serving) -> 
     assert serving.ask("GET", "/health", role=None)[1]["status"] == "ok"
     text = serving.ask("GET", "/metrics", role="ops")[1]
     assert 'fedcredit_scoring_answers_total{address="/score",status="200"}' in text
+    assert "fedcredit_scoring_champion_in_force 1.0" in text
+    assert "fedcredit_scoring_fresh_share 0." in text
     assert "known" not in text
     assert "company-a" not in text
 

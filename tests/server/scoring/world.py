@@ -18,7 +18,7 @@ from fedcredit.data.schema import Column, Label, Schema
 from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle
-from server.listen import bind
+from server.binding import bind
 from server.promotion.promote import promote
 from server.scoring.policy import Policy
 from server.scoring.running import application, settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from fedcredit.errors import FedCreditError, ModelError, RunError, TableError
 from fedcredit.evaluation.metrics import auc
 from fedcredit.models import bundle as bundles
+from fedcredit.models.calibrated import PriorShift
 from server.cli import model
 from server.promotion.evidence import FIGURES, read_evidence
 from server.validation.sections import SECTIONS
@@ -290,3 +292,34 @@ def test_applicants_scores_correct_accept_only_labels(run: Run, tmp_path: Path) 
 def test_applicants_that_are_no_scores_of_this_model_are_refused(run: Run, tmp_path: Path, content: str) -> None:
     (tmp_path / "scores.csv").write_text(content)
     assert isinstance(refused(run.model, "--runs", run.runs, "--applicants", tmp_path / "scores.csv"), TableError)
+
+
+def test_table_tells_what_weighs_most_and_no_company_of_it(run: Run, tmp_path: Path) -> None:
+    rows = "".join(f"{COMPANY}{i},2024-01,{i % 7}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"id,month,debt\n{rows}")
+    result = call(run.model, "--runs", run.runs, "--table", tmp_path / "t.csv")
+    assert result.exit_code == 0, result.exception
+    page = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
+    assert "Influence by column, mean over 40 companies" in page
+    assert "SECRET" not in page
+
+
+def test_table_of_a_few_companies_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,month,debt\na,2024-01,1\nb,2024-01,2\n")
+    fault = refused(run.model, "--runs", run.runs, "--table", tmp_path / "t.csv")
+    assert (fault.found, fault.expected) == ("2 companies", "20 or more")
+
+
+def test_bundle_calibrated_after_the_run_is_judged_by_its_own_pds(run: Run, tmp_path: Path) -> None:
+    raw = evidence(run)["figures"]
+    made = replace(bundles.read(Path(run.model)), calibration=(PriorShift(0.15, 0.05),), scale="master19", sha256="")
+    bundles.write(tmp_path / "calibrated", made)
+    result = call(tmp_path / "calibrated", "--runs", run.runs, "--json")
+    assert result.exit_code == 0, result.exception
+    answer = json.loads(result.stdout)
+    figures = answer["evidence"]["figures"]
+    assert figures["auc"]["value"] == pytest.approx(raw["auc"]["value"], abs=1e-12)
+    assert figures["observed_expected"]["value"] > 2 * raw["observed_expected"]["value"]
+    page = Path(answer["files"]["html"]).read_text(encoding="utf-8")
+    assert "does not say on which rows" in page
+    assert "default rate 0.15 to 0.05" in page

@@ -1,4 +1,4 @@
-"""A file without outcomes becomes a table that a model scores, and scores a file."""
+"""A file without outcomes becomes a table that a model scores, and its scores, with grades, a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedcredit.credit.scale import grades_of
 from fedcredit.data.cells import read_cells
 from fedcredit.data.schema import Schema, Table
 from fedcredit.data.tables import check
 from fedcredit.errors import TableError
+
+
+def graded(scores: pd.DataFrame, *, scale: str | None) -> pd.DataFrame:
+    """The scores with the column `grade` after `pd`; empty where the model was not calibrated to a scale."""
+    known = scores.drop(columns="grade", errors="ignore")
+    grades = pd.Series(grades_of(known["pd"], scale), index=known.index, dtype=object)
+    known.insert(list(known.columns).index("pd") + 1, "grade", grades)
+    return known
 
 
 def read_to_score(path: Path, schema: Schema, *, encoding: str | None = None) -> Table:

@@ -1,0 +1,57 @@
+"""A real study of two rounds is trained, registered and validated; its report is compared with the store's copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from experiments.study import load, run
+from fedcredit.errors import RunError
+from server.cli import model
+from tests.server.validation.conftest import rewrite
+
+TINY = (
+    "seeds=[0]",
+    "arms=[local,federated]",
+    "model.kind=logistic",
+    "recipe.rounds=2",
+    "data.economy.companies=1200",
+    "data.economy.institutions=2",
+    "workers=1",
+    "evaluation.draws=100",
+)
+
+
+@pytest.mark.slow
+def test_study_is_trained_registered_and_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    runs = tmp_path / "runs"
+    folder = run(load("quickstart", [*TINY, f"runs={runs}"])).folder
+    assert folder is not None
+    words = ["validate", "fedcredit-quickstart", "--runs", str(runs), "--json"]
+    result = CliRunner().invoke(model, words)
+    assert result.exit_code == 0, result.exception
+    answer = json.loads(result.stdout)
+    evidence, page = answer["evidence"], Path(answer["files"]["html"]).read_text(encoding="utf-8")
+    assert evidence["model"]["version"] == 1
+    row = next(
+        row
+        for row in json.loads((folder / "report.json").read_text())["rows"]
+        if (row["arm"], row["institution"], row["split"]) == ("federated", "all", "test")
+    )
+    assert evidence["figures"]["auc"]["value"] == pytest.approx(row["auc"], abs=1e-12)
+    assert evidence["data"]["rows"] == row["n"]
+    assert "equal bytes" in page  # the store's copy of report.json
+    assert "its digest is config_sha256" in page
+    assert "could not be checked" not in page
+    companies = pd.read_parquet(folder / "predictions.parquet")["company"].unique()
+    everything = page + Path(answer["files"]["md"]).read_text(encoding="utf-8") + result.stdout
+    assert not [company for company in companies if str(company) in everything]
+    rewrite(folder / "report.json", lambda report: report.update(privacy=["Nothing was spent."]))
+    fault = CliRunner().invoke(model, words).exception
+    assert isinstance(fault, RunError)
+    assert fault.found == "another file than was registered"
