@@ -211,6 +211,8 @@ def _is_sent(name: str, fixed: Fixed) -> bool | None:
         return fixed.is_private
     if name == "train.personalise":
         return fixed.personalises
+    if name == "query.champion":  # after a study, once a model was promoted
+        return None
     return True
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from clients.joining_cli import HomeFolder, Json
+
+if TYPE_CHECKING:
+    from fedcredit.data.schema import Table
+    from fedcredit.models.bundle import Bundle
 
 scoring = typer.Typer()
 
@@ -20,6 +24,10 @@ def score_here(
     out: Annotated[Path | None, typer.Option("--out", help="Write .csv or .parquet here.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Whose champion, where the node has several.")] = None,
     encoding: Annotated[str | None, typer.Option("--encoding", help="Of a CSV, if it is not found out.")] = None,
+    reasons: Annotated[
+        Literal["zh", "en"] | None, typer.Option("--reasons", help="A column of reasons too, in this language.")
+    ] = None,
+    level: Annotated[int, typer.Option("--level", help="JR/T 0197-2020 level that a reason may name, 1 to 5.")] = 3,
     home: HomeFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +46,10 @@ def score_here(
     officers = ManifestFile(node.manifest).read(now=datetime.now(UTC)).officers
     champion = champion_of(node.champion, model, officers=officers)
     bundle, promotion = champion.bundle, champion.promotion
-    scores = graded(score(bundle, read_to_score(table, bundle.schema, encoding=encoding)), scale=bundle.scale)
+    rows = read_to_score(table, bundle.schema, encoding=encoding)
+    scores = graded(score(bundle, rows), scale=bundle.scale)
+    if reasons is not None:
+        scores["reasons"] = _reasons(bundle, rows, language=reasons, level=level)
     thin = int((scores["coverage"] < 1).sum())
     said = f"{promotion.model} {promotion.version}, promoted by {', '.join(promotion.by)}"
     typer.echo(f"{said}: {len(scores)} rows scored, {thin} of them with empty cells in the window", err=True)
@@ -51,9 +62,23 @@ def score_here(
             "bundle_sha256": bundle.sha256,
         }
         head |= {"promoted_by": list(promotion.by), "rows": len(scores), "out": None if out is None else str(out)}
-        rows = {} if out is not None else {"scores": json.loads(scores.to_json(orient="records", date_format="iso"))}
-        typer.echo(json.dumps(head | rows, ensure_ascii=False, indent=1))
+        if out is None:
+            head["scores"] = json.loads(scores.to_json(orient="records", date_format="iso"))
+            for one in head["scores"] if reasons is not None else ():
+                one["reasons"] = json.loads(one["reasons"])
+        typer.echo(json.dumps(head, ensure_ascii=False, indent=1))
     elif out is not None:
         typer.echo(str(out))
     else:
         typer.echo(scores.to_csv(index=False, float_format="%.6g"), nl=False)
+
+
+def _reasons(bundle: Bundle, rows: Table, *, language: Literal["zh", "en"], level: int) -> list[str]:
+    """Reasons of each score as JSON, in the order of the scores; compared with the dictionary's typical values, else the medians."""
+    from fedcredit.credit.sentences import as_dict
+    from fedcredit.explain import can_compare, explain, medians
+
+    typical = None if can_compare(rows.schema) else medians(rows)
+    found = explain(bundle, rows, typical=typical, level=level)
+    told = [as_dict(found.reasons, row, language=language) for row in range(len(found.scores))]
+    return [json.dumps(one, ensure_ascii=False) for one in told]

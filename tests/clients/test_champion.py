@@ -288,6 +288,20 @@ def test_the_node_scores_its_own_companies_as_the_platform_would(home: NodeHome,
     assert pd.read_csv(tmp_path / "scores.csv")["company"].tolist() == ["a", "b"]
 
 
+def test_reasons_come_with_the_scores_where_they_are_asked_for(home: NodeHome, table: Path, tmp_path: Path) -> None:
+    _, sent = promoted(tmp_path)
+    taken(home.champion, sent)
+    cells = pd.DataFrame({"company": [f"c{n}" for n in range(30)], "debt": range(30), "sales": range(30, 0, -1)})
+    cells.to_csv(table, index=False)
+    plain = json.loads(score(home, table, "--json"))["scores"]
+    found = json.loads(score(home, table, "--json", "--reasons", "zh"))["scores"]
+    assert [one["pd"] for one in found] == pytest.approx([one["pd"] for one in plain])
+    assert all("reasons" in one["reasons"] for one in found)
+    assert "reasons" not in plain[0]
+    score(home, table, "--reasons", "en", "--out", str(tmp_path / "scores.csv"))
+    assert all(json.loads(one) for one in pd.read_csv(tmp_path / "scores.csv")["reasons"])
+
+
 def test_without_a_champion_nothing_is_scored(home: NodeHome, table: Path) -> None:
     with pytest.raises(ChampionRefused, match="none that was verified here"):
         score(home, table)
