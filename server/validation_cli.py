@@ -43,6 +43,10 @@ def validate_model(
     table: Annotated[
         Path | None, typer.Option("--table", help="A table of companies: what weighs most over all of them.")
     ] = None,
+    counts: Annotated[
+        Path | None,
+        typer.Option("--counts", metavar="RESULT", help="result.json of a deployed run: what institutions counted."),
+    ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Bootstrap draws.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
@@ -50,7 +54,7 @@ def validate_model(
     from fedcredit.evaluation.figures import interval
     from server.validation.validate import Asked, save, validate
 
-    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds, table)
+    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds, table, counts)
     made = validate(version, runs=runs, asked=asked)
     paths = save(made, runs=runs, out=out)
     if as_json:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedcredit.errors import RunError
 from fedcredit.evaluation.acceptance import Acceptance
@@ -13,6 +14,7 @@ from fedcredit.evaluation.fairness import Fairness
 from server.validation.acceptance import read_applicants
 from server.validation.against import NO_CHAMPION, champion_scores, delta_auc
 from server.validation.checks import Check, checks
+from server.validation.counted import read_counted
 from server.validation.evidence import Figure, unknown
 from server.validation.fairness import fairness_figure, gaps
 from server.validation.figures import calibration, separation
@@ -25,6 +27,9 @@ from server.validation.source import Scores, Source, read_source
 from server.validation.stability import psi_figure
 from server.validation.standing import Standing, standing
 
+if TYPE_CHECKING:
+    from fedcredit.federation.evaluate import Evaluated
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -32,7 +37,8 @@ class Asked:
 
     against: the champion; None takes the one in force on the model's desk, unless `alone`. by_institution: None shows
     members only where rows are public or synthetic. applicants: a file of all applicants' PDs; refused_odds: how far
-    the refused's odds of default may be from what their score says. table: companies over which influence is measured.
+    the refused's odds of default may be from what their score says. table: companies over which influence is measured;
+    counts: what institutions counted of rows that stayed with them.
     """
 
     against: str | None = None
@@ -42,6 +48,7 @@ class Asked:
     applicants: Path | None = None
     refused_odds: float = 2.0
     table: Path | None = None
+    counts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Measured:
     unfair: list[Fairness]
     corrected: Acceptance | None
     influence: Influence | None
+    counted: tuple[Evaluated, ...]
     figures: Mapping[str, Figure]
 
 
@@ -99,6 +107,7 @@ def measure(model: str, *, runs: Path, asked: Asked, now: datetime) -> Measured:
         unfair=unfair,
         corrected=corrected,
         influence=influence(source.bundle, asked.table) if asked.table is not None else None,
+        counted=read_counted(asked.counts) if asked.counts is not None else (),
         figures={
             **separation(scores, approval_rate=rate, draws=asked.draws),
             **calibration(scores),

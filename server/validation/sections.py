@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from server.validation.acceptance import acceptance_section
 from server.validation.against import champion_section
 from server.validation.content import Section
+from server.validation.counted import counted_section
 from server.validation.fairness import fairness_section
 from server.validation.grades import grades
 from server.validation.law import law_section
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, Callable[[Measured], Section]] = {
     "partition": lambda m: partition(m.source, by_institution=m.by_institution),
     "privacy": lambda m: privacy(m.source, m.figures),
     "performance": lambda m: performance(m.source, m.figures, m.groups, others=_others(m)),
+    "counted": lambda m: counted_section(str(m.source.subject), m.counted),
     "lending": lambda m: lending(m.source, m.figures, others=_others(m)),
     "acceptance": lambda m: acceptance_section(m.source, m.corrected),
     "calibration": lambda m: calibration(m.source, m.figures, m.groups),
