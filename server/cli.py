@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.demo_cli import demo
 from server.calibrate_cli import calibrate_model
+from server.demo_cli import demo
 from server.explain_cli import explain
 from server.gates_cli import gates
 from server.price_cli import grade, price_grade

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from experiments.decision.typed import Keyboard
-from experiments.demo.found import Founded
+from experiments.demo.found import Founded, give_rows
 from experiments.demo.run import Running
+from experiments.rows import rows_of, table_of
+from experiments.study import load
+
+
+def give_study_rows(founded: Founded, study: str, settings: Sequence[str]) -> None:
+    """Lay the rows that each of the consortium's institutions has in the study into its node's folder."""
+    said = load(study, list(settings))
+    table = table_of(said.data)
+    give_rows(founded, rows_of(said, table), label_definition=table.schema.label.definition)
 
 
 @contextmanager

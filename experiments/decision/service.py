@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -61,10 +62,11 @@ class Asked:
 
 @contextmanager
 def served(line: str, *, tell: Tell) -> Iterator[str]:
-    """The address of `fedcredit serve ...`, while it runs."""
+    """The address of `fedcredit serve ...`, while it runs; its story is in service.log."""
     tell(f"$ fedcredit {line} &")
     words = [sys.executable, "-m", "fedcredit", *shlex.split(line), "--json"]
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    with Path("service.log").open("ab") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         first = process.stdout.readline() if process.stdout else ""
         said = json.loads(first) if first else {}

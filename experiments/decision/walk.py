@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.decision.champion import IN_FORCE, approved, calibrated, promoted, refused, rolled_back, validated
 from experiments.decision.companies import TABLE, body_of, write_companies
-from experiments.decision.node import published, scored_at_node, starting
+from experiments.decision.node import give_study_rows, published, scored_at_node, starting
 from experiments.decision.service import Asked, served
 from experiments.decision.typed import Keyboard, Tell
 from experiments.demo.found import OFFICERS, found, home_in
@@ -21,6 +21,11 @@ from experiments.demo.found import OFFICERS, found, home_in
 STUDY, MODEL = "quickstart", "fedcredit-quickstart"
 RUN = f"runs/{STUDY}/latest"
 ECONOMY = {"companies": 5000, "months": 6, "institutions": 5, "seed": 1}
+SETTINGS = (
+    *(f"data.economy.{name}={value}" for name, value in ECONOMY.items()),
+    *("data.length=6", "arms=[federated]", "seeds=[0]", "recipe.rounds=12", "workers=1", "targets=[]"),
+    *("evaluation.splits=[validation,test]", "evaluation.draws=100"),  # PDs are fitted to validation rows
+)
 INSTITUTION, COMPANIES = "bank-01", 60
 KEYS = tuple(f"consortium/officers/{name}.key" for name in OFFICERS[:2])
 SHARE = 0.5  # of companies that the challenger answers
@@ -34,6 +39,7 @@ def walk(folder: Path, *, tell: Tell) -> dict[str, Any]:
     with home_in(folder), _inside(folder):
         tell(f"a consortium with officers {', '.join(OFFICERS)}; its platform and a node of {INSTITUTION} start")
         founded = found(folder, [INSTITUTION], study=STUDY)
+        give_study_rows(founded, STUDY, SETTINGS)
         with starting(founded) as processes:
             trained = _train(keyboard)
             told |= _first_champion(keyboard, trained)
@@ -58,10 +64,7 @@ def walk(folder: Path, *, tell: Tell) -> dict[str, Any]:
 
 def _train(keyboard: Keyboard) -> str:
     keyboard.tell("\nA federated study of synthetic companies at five banks, under epsilon 3:")
-    settings = [f"data.economy.{name}={value}" for name, value in ECONOMY.items()]
-    settings += ["data.length=6", "arms=[federated]", "seeds=[0]", "recipe.rounds=12", "workers=1", "targets=[]"]
-    settings += ["evaluation.splits=[validation,test]", "evaluation.draws=100"]
-    keyboard.type(f"study run {STUDY} {shlex.join(settings)}")
+    keyboard.type(f"study run {STUDY} {shlex.join(SETTINGS)}")
     return f"models:/{MODEL}/1"
 
 
