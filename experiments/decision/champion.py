@@ -13,9 +13,10 @@ SHOWN = ("auc", "delta_auc", "ece", "jeffreys_p", "epsilon")
 IN_FORCE = "/models"
 
 
-def calibrated(keyboard: Keyboard, trained: str, *, method: str, run: str) -> str:
+def calibrated(keyboard: Keyboard, trained: str, *, run: str, out: str, method: str, rate: float | None = None) -> str:
     """The name of a new version: the trained model, and its scores made PDs by outcomes that it did not learn from."""
-    words = f"--predictions {run}/predictions.parquet --method {method} --out calibrated-{method}"
+    shifted = f" --long-run-rate {rate}" if rate is not None else ""
+    words = f"--predictions {run}/predictions.parquet --method {method}{shifted} --out {out}"
     said = keyboard.type(f"model calibrate {trained} {words}")
     keyboard.tell(f"  {said['defaults']} of {said['companies']} companies defaulted; {said['registered']}")
     return str(said["registered"])

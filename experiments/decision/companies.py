@@ -8,11 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-TABLE = "companies.csv"
 
-
-def write_companies(economy: Path, *, institution: str, columns: Sequence[str], most: int) -> pd.DataFrame:
-    """`companies.csv` with the newest `most` companies of an institution that nobody trained on, and nothing else.
+def write_companies(economy: Path, *, out: Path, institution: str, columns: Sequence[str], most: int) -> pd.DataFrame:
+    """A table with the first `most` companies of an institution that nobody trained on, and nothing else.
 
     No outcome, no split, no other bank's number: what an institution has of companies that it is asked about.
     """
@@ -20,7 +18,7 @@ def write_companies(economy: Path, *, institution: str, columns: Sequence[str], 
     rows = rows[(rows["institution"] == institution) & (rows["split"] == "test")]
     some = rows["company"].drop_duplicates().head(most)
     kept = rows.loc[rows["company"].isin(some), ["company", "period", *columns]]
-    kept.to_csv(TABLE, index=False)
+    kept.to_csv(out, index=False)
     return kept
 
 

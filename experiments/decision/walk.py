@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.decision.champion import IN_FORCE, approved, calibrated, promoted, refused, rolled_back, validated
-from experiments.decision.companies import TABLE, body_of, write_companies
+from experiments.decision.companies import body_of, write_companies
 from experiments.decision.node import give_study_rows, published, scored_at_node, starting
 from experiments.decision.service import Asked, served
 from experiments.decision.typed import Keyboard, Tell
@@ -26,9 +26,10 @@ SETTINGS = (
     *("data.length=6", "arms=[federated]", "seeds=[0]", "recipe.rounds=12", "workers=1", "targets=[]"),
     *("evaluation.splits=[validation,test]", "evaluation.draws=100"),  # PDs are fitted to validation rows
 )
-INSTITUTION, COMPANIES = "bank-01", 60
+INSTITUTION, TABLE, COMPANIES = "bank-01", "companies.csv", 60
 KEYS = tuple(f"consortium/officers/{name}.key" for name in OFFICERS[:2])
 SHARE = 0.5  # of companies that the challenger answers
+MISTYPED = 0.5
 GATES = Path(__file__).with_name("gates.yaml")
 
 
@@ -52,6 +53,7 @@ def walk(folder: Path, *, tell: Tell) -> dict[str, Any]:
                 tell("\nThe champion before it is champion again, at once:")
                 told["rolled_back"] = rolled_back(keyboard, MODEL, asked=asked)
                 told["service"] = asked.post("/score", "company.json", company)
+                del told["service"]["reasons"]  # those of before
             tell("\nThe champion travels to the institution's node, which scores its companies where they are:")
             told["kept"] = published(keyboard, processes, MODEL)
             told["node"] = scored_at_node(keyboard, founded.nodes[INSTITUTION].folder, TABLE, company["company"])
@@ -70,7 +72,7 @@ def _train(keyboard: Keyboard) -> str:
 
 def _first_champion(keyboard: Keyboard, trained: str) -> dict[str, Any]:
     keyboard.tell("\nIts scores become PDs on the master scale, and what is known of it a validation file:")
-    version = calibrated(keyboard, trained, method="temperature", run=RUN)
+    version = calibrated(keyboard, trained, run=RUN, out="first", method="temperature")
     figures = validated(keyboard, version)
     keyboard.tell("\nTwo officers sign the gates, and then the promotion:")
     Path("gates.yaml").write_bytes(GATES.read_bytes())
@@ -87,7 +89,7 @@ def _ask(keyboard: Keyboard, asked: Asked) -> tuple[dict[str, Any], dict[str, An
     keyboard.type(f"data economy economy {said}")
     champion = asked.get(IN_FORCE)["champion"]
     names = [one["name"] for one in champion["indicators"]]
-    rows = write_companies(Path("economy"), institution=INSTITUTION, columns=names, most=COMPANIES)
+    rows = write_companies(Path("economy"), out=Path(TABLE), institution=INSTITUTION, columns=names, most=COMPANIES)
     body = body_of(rows, str(rows["company"].iloc[0]), reasons="en")
     Path("company.json").write_text(json.dumps(body), encoding="utf-8")
     score = asked.post("/score", "company.json", body)
@@ -99,7 +101,7 @@ def _ask(keyboard: Keyboard, asked: Asked) -> tuple[dict[str, Any], dict[str, An
 
 def _challenge(keyboard: Keyboard, trained: str, asked: Asked, company: dict[str, Any]) -> dict[str, Any]:
     keyboard.tell(f"\nA challenger, calibrated otherwise, answers for {SHARE:.0%} of the companies:")
-    version = calibrated(keyboard, trained, method="beta", run=RUN)
+    version = calibrated(keyboard, trained, run=RUN, out="challenger", method="beta")
     held = keyboard.type(f"model challenge {version}")["challenger"]
     asked.until(lambda told: (told["challenger"] or {}).get("version") == held["version"], path=IN_FORCE)
     companies = [{"company": f"{company['company']}-{number}", "rows": company["rows"]} for number in range(40)]
@@ -107,9 +109,10 @@ def _challenge(keyboard: Keyboard, trained: str, asked: Asked, company: dict[str
     scores = asked.post("/score/batch", "batch.json", {"companies": companies})["scores"]
     arms = [one["arm"] for one in scores]
     keyboard.tell(f"  {arms.count('champion')} answers by the champion, {arms.count('challenger')} by the challenger")
-    keyboard.tell("\nThe model as it was trained, without PDs, does not pass:")
-    validated(keyboard, trained)
-    no = refused(keyboard, trained)
+    keyboard.tell(f"\nSomebody types {MISTYPED} for the long-run rate of {MISTYPED / 10}; that does not pass:")
+    wrong = calibrated(keyboard, trained, run=RUN, out="mistyped", method="temperature", rate=MISTYPED)
+    validated(keyboard, wrong)
+    no = refused(keyboard, wrong)
     keyboard.tell("\nThe challenger does, over the champion in force:")
     figures = validated(keyboard, version)
     approved(keyboard, version, keys=KEYS)
