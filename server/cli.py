@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server.calibrate_cli import calibrate_model
+from server.demo_cli import demo
 from server.explain_cli import explain
 from server.gates_cli import gates
 from server.price_cli import grade, price_grade
@@ -167,3 +168,4 @@ model.command("rescore")(rescore_model)
 model.command("freshness")(show_freshness)
 model.command("publish")(publish_model)
 model.add_typer(mapping, name="mapping")
+model.command("demo")(demo)
