@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,12 +124,26 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         if db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'entries'").fetchone() == (0,):
-            db.execute("PRAGMA journal_mode = WAL")
+            _into_wal(db)
             db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _into_wal(db: sqlite3.Connection) -> None:
+    """Make the file's journal a write-ahead log. SQLite does not wait for another process that does the same."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _verify(held: _Held, path: Path, *, is_whole: bool) -> None:
