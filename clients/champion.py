@@ -81,7 +81,7 @@ def take(
                 raise ChampionRefused("champion", found=f"{len(known)} models", expected=f"at most {MAX_MODELS}")
             place = folder / bundle.sha256
             _put(draft, place)
-            said = {"bundle_sha256": bundle.sha256, "expires": promotion.expires.isoformat(), "since": now.isoformat()}
+            said = {"bundle_sha256": bundle.sha256, "made": promotion.made.isoformat(), "since": now.isoformat()}
             _write_pointers(folder, {**known, promotion.model: said})
         except ModelError as fault:
             raise ChampionRefused("champion", found=fault.found, expected=fault.expected) from None
@@ -135,7 +135,8 @@ def _before(model: str, known: Mapping[str, Any]) -> Promotion | None:
     if model not in known:
         return None
     said = known[model]
-    return Promotion(model, "", str(said["bundle_sha256"]), datetime.fromisoformat(said["expires"]))
+    made = datetime.fromisoformat(said["made"])
+    return Promotion(model, "", str(said["bundle_sha256"]), made, made)
 
 
 def _put(draft: Path, place: Path) -> None:
@@ -160,7 +161,7 @@ def _pointers(folder: Path) -> dict[str, Any]:
     try:
         known = json.loads(data)["champions"]
         holds = all(
-            datetime.fromisoformat(one["expires"]).tzinfo and DIGEST.fullmatch(one["bundle_sha256"])
+            datetime.fromisoformat(one["made"]).tzinfo and DIGEST.fullmatch(one["bundle_sha256"])
             for one in known.values()
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -113,6 +113,24 @@ def rollback_model(
     show_champion(desk, champion, began=began, runs=runs, as_json=as_json)
 
 
+@promotion.command("renew")
+def renew_champion(
+    model: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model; else the only one.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Put a fresh approval beside the champion in force, so that nodes go back to it after a rollback.
+
+    Two people sign it first with `approve`; `publish` then sends it. Who is champion does not change.
+    """
+    from server.promotion.renew import renew
+
+    desk = _desk(model, runs)
+    champion = renew(desk, now=now())
+    line = f"{desk.name}: version {champion.version} approved anew; fedcredit model publish sends it to the nodes"
+    said({"model": desk.name, **champion.as_dict()}, [line], as_json=as_json)
+
+
 @promotion.command("challenge")
 def challenge_with(
     version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="As of promote.")] = None,

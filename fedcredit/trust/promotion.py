@@ -1,14 +1,14 @@
 """The bytes of PROMOTION.json become a promotion that two different officers have signed, later than the one before.
 
 A bundle's promotion is an envelope of kind "promotion" (trust/envelope.py). Promotions of a model follow one another by
-the day on which their approval ends, which the officers sign: of two, the one that ends later was approved later. So an
-old one that somebody sends again is refused, and a model is rolled back by approving the earlier bundle anew.
+the moment at which their approval was begun, which the officers sign. So an old one that somebody sends again is
+refused, and a model is rolled back at nodes by approving the earlier bundle anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,23 +31,24 @@ class PromotionRefused(PolicyRefused):
 
 @dataclass(frozen=True)
 class Promotion:
-    """What the approvers signed: this bundle of this model is to decide; the approval ends at `expires`."""
+    """What the approvers signed: this bundle of this model is to decide; `made` then, to be used before `expires`."""
 
     model: str
     version: str
     bundle_sha256: str
+    made: datetime
     expires: datetime
     by: tuple[str, ...] = ()
 
     def require_later(self, other: Promotion | None) -> None:
         """Return if this is the other one, or a later one of the model. Raises PromotionRefused: it is older."""
-        if other is None or self.expires > other.expires:
+        if other is None or self.made > other.made:
             return
-        if (self.expires, self.bundle_sha256) == (other.expires, other.bundle_sha256):
+        if (self.made, self.bundle_sha256) == (other.made, other.bundle_sha256):
             return
         hint = "to go back to an earlier model, have its bundle approved anew"
-        found = f"a promotion approved until {self.expires:%Y-%m-%d %H:%M}"
-        expected = f"one that is later than that in force, {other.expires:%Y-%m-%d %H:%M}"
+        found = f"a promotion approved on {self.made:%Y-%m-%d %H:%M:%S}"
+        expected = f"one that is later than that in force, {other.made:%Y-%m-%d %H:%M:%S}"
         raise PromotionRefused("promotion", found=found, expected=expected, hint=hint)
 
 
@@ -76,7 +77,7 @@ def open_promotion(
         raise PromotionRefused("promotion", found=found, expected="one that holds now", hint="have it approved again")
     held = signers_of(data, kind=KIND, signers=identities)
     by = tuple(name for name, one in officers.items() if one.fingerprint in held)
-    return Promotion(promotion.model, promotion.version, promotion.bundle_sha256, promotion.expires, by)
+    return replace(promotion, by=by)
 
 
 def peek_promotion(data: bytes) -> Promotion:
@@ -88,7 +89,7 @@ def peek_promotion(data: bytes) -> Promotion:
 
 def _of_body(body: Mapping[str, Any]) -> Promotion:
     """Only what a node goes by is read: the approvers may have signed more."""
-    words = {name: body.get(name) for name in ("model", "version", "bundle_sha256", "expires")}
+    words = {name: body.get(name) for name in ("model", "version", "bundle_sha256", "made", "expires")}
     if body.get("schema") != SCHEMA or not all(isinstance(word, str) for word in words.values()):
         raise PromotionRefused("promotion", found="another form", expected=f"a promotion of schema {SCHEMA}")
     said = {name: str(word) for name, word in words.items()}
@@ -97,6 +98,7 @@ def _of_body(body: Mapping[str, Any]) -> Promotion:
             checked_name(said["model"], where="model"),
             said["version"][:200],
             checked_digest(said["bundle_sha256"], where="bundle_sha256"),
+            moment_of(said["made"], where="made"),
             moment_of(said["expires"], where="expires"),
         )
     except ConfigError as fault:

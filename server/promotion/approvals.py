@@ -34,7 +34,10 @@ class ApprovalRefused(PolicyRefused):
 
 @dataclass(frozen=True)
 class Approval:
-    """What the approvers sign; `over` is the champion that the bundle is to follow, None for the first."""
+    """What the approvers sign; `over` is the champion that the bundle is to follow, None for the first.
+
+    A champion in force may be approved over itself: nodes, which take no older approval, then go back to it.
+    """
 
     model: str
     version: str
@@ -42,6 +45,7 @@ class Approval:
     evidence_sha256: str
     gates_sha256: str
     over: str | None
+    made: str
     expires: str
     schema: int = SCHEMA
 
@@ -114,7 +118,8 @@ def wanted_approval(desk: Desk, sha256: str, *, gates: Gates, now: datetime, exp
     champion = desk.champion()
     over = champion.bundle_sha256 if champion else None
     evidence = read_evidence(desk.evidence(sha256))
-    evidence.check(model=desk.name, bundle_sha256=sha256, champion=over, now=now)
+    was_over = evidence.against.bundle_sha256 if evidence.against else None
+    evidence.check(model=desk.name, bundle_sha256=sha256, champion=was_over if over == sha256 else over, now=now)
     return Approval(
         model=desk.name,
         version=desk.version(sha256),
@@ -122,6 +127,7 @@ def wanted_approval(desk: Desk, sha256: str, *, gates: Gates, now: datetime, exp
         evidence_sha256=evidence.sha256,
         gates_sha256=gates.sha256,
         over=over,
+        made=moment_text(now),
         expires=moment_text(expires),
     )
 

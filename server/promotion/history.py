@@ -22,6 +22,7 @@ Event = Literal[
     "refused",
     "rolled-back",
     "fell-back",
+    "renewed",
     "challenger",
     "shadow",
     "mended",
@@ -119,6 +120,8 @@ class State:
         if entry.event in ("rolled-back", "fell-back"):
             place = _place(now.champions, str(facts["bundle_sha256"]))
             return replace(now, champions=(*now.champions[:place], promoted_by(entry)), intent=None)
+        if entry.event == "renewed":
+            return replace(now, used=now.used | {str(facts["approval_sha256"])})
         if entry.event in ROLES:
             held = promoted_by(entry) if facts.get("bundle_sha256") else None
             return replace(now, challenger=held) if entry.event == "challenger" else replace(now, shadow=held)

@@ -43,6 +43,7 @@ def promotion(
         "evidence_sha256": "e" * 64,
         "gates_sha256": "a" * 64,
         "over": None,
+        "made": moment_text(TODAY + timedelta(days=days - 10)),  # approvals hold ten days here
         "expires": moment_text(TODAY + timedelta(days=days)),
     }
     return seal(body | more, kind="promotion", by=[identities()[name] for name in by])

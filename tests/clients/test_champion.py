@@ -67,7 +67,7 @@ def test_a_later_promotion_takes_its_place_and_an_older_one_never(tmp_path: Path
     assert in_force(tmp_path / "node") == first.sha256
 
 
-def test_of_two_bundles_approved_until_the_same_moment_the_first_stays(tmp_path: Path) -> None:
+def test_of_two_bundles_approved_at_the_same_moment_the_first_stays(tmp_path: Path) -> None:
     bundle, one = promoted(tmp_path)
     _, other = promoted(tmp_path, seed=2)
     taken(tmp_path / "node", one)
@@ -325,7 +325,7 @@ def test_a_bundle_put_in_the_champions_place_scores_nothing(home: NodeHome, tabl
         score(home, table)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"champions": {"m": 7}}', b'{"champions": {"m": {"expires": "x"}}}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"champions": {"m": 7}}', b'{"champions": {"m": {"made": "x"}}}'])
 def test_a_pointer_of_another_form_scores_nothing(home: NodeHome, table: Path, tmp_path: Path, content: bytes) -> None:
     _, sent = promoted(tmp_path)
     taken(home.champion, sent)
