@@ -35,9 +35,9 @@ STATUS = {
 class ScoringRefused(FedCreditError):
     """The service does not answer this request as it stands; `code` says why, and the status follows from it."""
 
-    code = "request"
+    code = "scoring"
 
-    def __init__(self, where: str, *, found: str, expected: str, hint: str = "", code: str = "request") -> None:
+    def __init__(self, where: str, *, found: str, expected: str, hint: str = "", code: str = "scoring") -> None:
         super().__init__(where, found=found, expected=expected, hint=hint)
         self.code = code
 
@@ -59,7 +59,7 @@ class ScoringRefused(FedCreditError):
         return msgspec.json.encode(self.as_dict())
 
 
-def _rebuild(code: str, where: str, found: str, expected: str, hint: str) -> ScoringRefused:
+def _rebuild(where: str, found: str, expected: str, hint: str, code: str) -> ScoringRefused:
     return ScoringRefused(where, code=code, found=found, expected=expected, hint=hint)
 
 

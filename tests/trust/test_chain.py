@@ -18,6 +18,8 @@ KEEPER = Identity.generate()
 class DiaryBroken(PolicyRefused):
     """The diary does not verify."""
 
+    code = "diary"
+
 
 @dataclass(frozen=True)
 class Diary(ChainEntry):
