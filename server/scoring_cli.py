@@ -56,7 +56,7 @@ def score(
 
     desk = desk_of(runs, model)
     if not desk.is_dir():
-        hint = "fedcredit model list shows the names; fedcredit model promote founds a desk"
+        hint = "fedcredit model list shows the names; fedcredit model gates init founds a desk"
         raise ConfigError("--model", found=f"no desk of {model!r}", expected="a promoted model", hint=hint)
     app = application(desk, keys or runs / KEYS, policy)
 

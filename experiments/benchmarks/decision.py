@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="one object on one line")
     parser.add_argument("--part", action="append", choices=list(PARTS), help="only this; may be given again")
     asked = parser.parse_args(arguments)
-    about = {"torch_threads": 1, "machine": machine(), "commit": commit()}
+    about = {"repeats": 1, "torch_threads": 1, "machine": machine(), "commit": commit()}
     found = measure(asked.part or list(PARTS)) | about
     sys.stdout.write(json.dumps(found, indent=None if asked.json else 1) + "\n")
 

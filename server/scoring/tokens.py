@@ -92,7 +92,7 @@ def issue(
 def revoke(folder: Path, jti: str) -> None:
     """From the next second on the token of that number counts no more. Raises ConfigError if it is no such number."""
     if len(jti) != 24 or not set(jti) <= set("0123456789abcdef"):
-        raise ConfigError("JTI", found="another form", expected="the 24 digits that `serve token` printed")
+        raise ConfigError("NUMBER", found="another form", expected="the 24 digits that `serve token` printed")
     path = folder / REVOKED_FILE
     kept = path.read_text(encoding="ascii") if path.exists() else ""
     write_whole(path, f"{kept}{jti}\n".encode(), mode=0o644)

@@ -1,4 +1,4 @@
-"""The judged rows become figures of each group: institution, size, sector, period, region."""
+"""The judged rows become figures of each group: institution, size, sector, period, stratum."""
 
 from __future__ import annotations
 
