@@ -140,8 +140,19 @@ def _before(model: str, known: Mapping[str, Any]) -> Promotion | None:
 
 
 def _put(draft: Path, place: Path) -> None:
-    """Move a verified folder into its place; what lies there already may be damaged, and goes."""
-    if place.exists():
+    """Move a verified folder into its place; what lies there already may be damaged, and goes.
+
+    Where the same bundle is there whole, only its promotion is new: it is in force at every moment.
+    """
+    from fedcredit.models import bundle as bundles
+
+    try:
+        is_whole = bundles.read(place).sha256 == place.name
+    except ModelError:
+        is_whole = False
+    if is_whole:
+        write_whole(place / PROMOTION, (draft / PROMOTION).read_bytes())
+    elif place.exists():
         aside = place.with_name(f".{secrets.token_hex(8)}")
         place.rename(aside)
         draft.rename(place)

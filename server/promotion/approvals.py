@@ -19,6 +19,7 @@ from server.promotion.desk import Desk
 from server.promotion.evidence import read_evidence
 from server.promotion.gates import Gates
 from server.promotion.gates_file import read_sealed
+from server.promotion.judged import refusal_of
 
 KIND = "promotion"
 SCHEMA = 1
@@ -84,6 +85,7 @@ def approve(desk: Desk, sha256: str, *, by: Identity, now: datetime, days: int =
     Raises:
         ApprovalRefused: the key is of no approver.
         EvidenceRefused: there is no evidence, or it is about another bundle or champion.
+        GateRefused: a gate refuses the bundle.
         GatesRefused, HistoryBroken, ModelError: the desk or the bundle is not what was signed.
     """
     with desk.locked():
@@ -99,6 +101,8 @@ def approve(desk: Desk, sha256: str, *, by: Identity, now: datetime, days: int =
             )
         desk.bundle(sha256)
         wanted = wanted_approval(desk, sha256, gates=gates, now=now, expires=now + timedelta(days=days))
+        if wanted.over != sha256:
+            _require_gates(desk, sha256, gates)
         path = approval_path(desk, sha256)
         there, found = read_sealed(path), None
         if there is not None:
@@ -111,6 +115,14 @@ def approve(desk: Desk, sha256: str, *, by: Identity, now: datetime, days: int =
             data = seal(asdict(wanted), kind=KIND, by=[by])
         write_whole(path, data)
         return _signed(data, found or wanted, gates, was_renewed=there is not None and found is None)
+
+
+def _require_gates(desk: Desk, sha256: str, gates: Gates) -> None:
+    """Return if every gate lets the bundle pass: nodes go by two signatures alone, so nobody signs what is refused."""
+    evidence = read_evidence(desk.evidence(sha256))
+    refusal = refusal_of(gates.judge(evidence.figures, is_first=desk.champion() is None), evidence)
+    if refusal is not None:
+        raise refusal
 
 
 def wanted_approval(desk: Desk, sha256: str, *, gates: Gates, now: datetime, expires: datetime) -> Approval:

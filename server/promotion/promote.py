@@ -13,14 +13,9 @@ from server.promotion.desk import Desk
 from server.promotion.evidence import Evidence, read_evidence
 from server.promotion.gates import Verdict, failed
 from server.promotion.history import Promoted, promoted_by
+from server.promotion.judged import refusal_of
 from server.promotion.kept import PROMOTION
 from server.promotion.pointer import write_pointer
-
-
-class GateRefused(PolicyRefused):
-    """A gate refuses the candidate: it is named with the value found and its limit."""
-
-    code = "gate"
 
 
 class PromotionRefused(PolicyRefused):
@@ -91,7 +86,7 @@ def _tried(desk: Desk, sha256: str, *, now: datetime) -> Trial:
             model=desk.name, bundle_sha256=sha256, champion=champion.bundle_sha256 if champion else None, now=now
         )
         verdicts = gates.judge(evidence.figures_at(now), is_first=champion is None)
-        refusal = _of_gates(verdicts, evidence)
+        refusal = refusal_of(verdicts, evidence)
         signed = approved(desk, sha256, gates=gates, now=now)
         _check_same_evidence(signed, evidence)
     except PolicyRefused as fault:
@@ -112,22 +107,6 @@ def _check_same_evidence(signed: Signed, evidence: Evidence) -> None:
     """The bytes whose figures were judged are those that were signed, though the file was read twice."""
     if signed.approval.evidence_sha256 != evidence.sha256:
         raise PromotionRefused("evidence", found="a file that changes while it is read", expected="the signed one")
-
-
-def _of_gates(verdicts: Sequence[Verdict], evidence: Evidence) -> GateRefused | None:
-    refusing = failed(verdicts)
-    if not refusing:
-        return None
-    first, others = refusing[0], refusing[1:]
-    figure = evidence.figures.get(first.figure.partition(",")[0])
-    hint = "mend the model or its data and validate it again; gates are changed by their approvers only"
-    if first.value is None:
-        why = f" ({figure.about})" if figure is not None and figure.about else ""
-        hint = f"the validation does not know this figure{why}; make it known and validate again"
-    if others:
-        hint += "; also refused: " + "; ".join(str(one).removesuffix(": refused") for one in others)
-    found = "none" if first.value is None else f"{first.value:g}"
-    return GateRefused(f"gate '{first.gate}'", found=f"{first.figure} {found}", expected=first.limit, hint=hint)
 
 
 def _refused(desk: Desk, sha256: str, trial: Trial) -> dict[str, object]:

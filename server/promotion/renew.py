@@ -32,6 +32,6 @@ def renew(desk: Desk, *, now: datetime) -> Promoted:
             "approvers": list(signed.by),
             "approval_sha256": signed.approval.sha256,
         }
-        desk.record("renewed", facts)
         write_whole(desk.bundle(champion.bundle_sha256) / PROMOTION, signed.data)
+        desk.record("renewed", facts)
         return champion

@@ -49,7 +49,9 @@ class Served:
         with torch.inference_mode():
             logits = (self._single if len(x) == 1 else self._model)(torch.from_numpy(x))
         p: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
-        return calibrate(p, self.bundle.calibration) if np.isfinite(p).all() else p
+        is_number = np.isfinite(p)
+        p[is_number] = calibrate(p[is_number], self.bundle.calibration)
+        return p
 
 
 def _recorded(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module | None:

@@ -23,6 +23,9 @@ from server.scoring.policy import Policy
 from server.scoring.refusal import ScoringRefused
 from server.scoring.transforms import Inputs, Transforms, inputs_in
 
+# Above any amount of a small company; far above it a network's sums overflow and its score is no number.
+LARGEST_INPUT = 1e9
+
 
 @dataclass(frozen=True)
 class Window:
@@ -123,7 +126,7 @@ class RowReader:
         made = fixed.apply(cells, there)
         for one in self._categories:
             self._category(made, one, rows, used)
-        if not np.isfinite(made).all():
+        if not (np.abs(made) <= LARGEST_INPUT).all():  # NaN fails too
             raise ScoringRefused(
                 "rows", code="range", found="a number too large for a model", expected="a smaller number"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from fedcredit.data.store.duck import DuckStore
 from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.bundle import Bundle
+from server.promotion.desk import Desk
 from server.scoring.book import ScoreBook
 from server.scoring.inputs import HubInputs, Inputs, hub_file
 from server.scoring.places import BOOK, LOCK, RECORD
@@ -18,7 +18,6 @@ from server.scoring.rescore import RENEW_HOURS, Rescored, rescore
 from server.scoring.run_record import RunRecord, alone, read_record, write_record
 from server.scoring.scored import instant
 
-MAX_POINTER_BYTES = 64 * 1024
 Opened = Callable[[Bundle], Inputs]
 
 
@@ -81,29 +80,19 @@ def run(
         return done
 
 
-def champion_of(desk: Path) -> Bundle:
-    """The bundle that the desk's pointer names, every file checked.
+def champion_of(folder: Path) -> Bundle:
+    """The champion's bundle by the desk's signed history, every file checked; a pointer that lags or lies is not asked.
 
     Raises:
         ModelError: no champion was promoted, or its bundle is not the one that was.
+        HistoryBroken: the history does not verify.
     """
-    hint = "promote one: fedcredit model promote"
-    try:
-        with (desk / "champion.json").open("rb") as file:
-            said = json.loads(file.read(MAX_POINTER_BYTES))
-        digest = said["bundle_sha256"]
-    except FileNotFoundError:
-        digest = None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise ModelError(str(desk / "champion.json"), found="another form", expected="a desk's pointer") from None
-    if digest is None:
-        raise ModelError(desk.name, found="no champion", expected="a promoted model", hint=hint)
-    if not isinstance(digest, str) or len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        raise ModelError(str(desk / "champion.json"), found="another digest", expected="the sha256 of a bundle")
-    bundle = bundles.read(desk / "bundles" / digest)
-    if bundle.sha256 != digest:
-        raise ModelError(desk.name, found=f"bundle {bundle.sha256[:12]}", expected=f"{digest[:12]}, as promoted")
-    return bundle
+    desk = Desk(folder)
+    champion = desk.champion()
+    if champion is None:
+        hint = "promote one: fedcredit model promote"
+        raise ModelError(folder.name, found="no champion", expected="a promoted model", hint=hint)
+    return bundles.read(desk.bundle(champion.bundle_sha256))
 
 
 def _keep(desk: Path, state: str, begun: RunRecord, *, scored: int = 0, fault: str = "") -> None:

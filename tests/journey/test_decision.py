@@ -144,7 +144,7 @@ def challenge_and_refuse(way: Journey) -> None:
     seen["batch"] = way.ask("/score/batch", {"companies": companies})["scores"]
     way.type("model", "calibrate", TRAINED, *STEP, "mistyped", "--long-run-rate", "0.5")
     seen["mistyped"] = way.type("model", "validate", MISTYPED, "--draws", "200")["evidence"]["figures"]
-    way.sign(MISTYPED)  # two signatures do not open a gate
+    seen["unsigned"] = way.refusal("model", "approve", MISTYPED, "--key", ANN)  # nobody can sign it either
     seen["refused"] = way.refusal("model", "promote", MISTYPED)
     seen["after the refusal"] = way.version()
 
@@ -261,6 +261,7 @@ def test_a_refusal_names_gate_value_and_limit_and_changes_nothing(journey: Journ
     assert error == f"error: gate 'calibration error': found ece {ece:g}, expected <= 0.06"
     assert hint.startswith("hint: mend the model or its data and validate it again")
     assert "grades hold their defaults" in hint
+    assert "gate 'calibration error'" in journey.seen["unsigned"]
     assert journey.seen["after the refusal"] == "2"
 
 

@@ -23,7 +23,7 @@ from server.consortium.officers import write_public
 from server.promotion.approvals import ApprovalRefused
 from server.promotion.desk import Desk, DeskRefused
 from server.promotion.history import HistoryBroken
-from server.promotion.promote import GateRefused
+from server.promotion.judged import GateRefused
 from server.promotion.rollback import RollbackRefused
 from tests.server.promotion.world import NAME, World
 

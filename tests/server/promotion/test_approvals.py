@@ -16,6 +16,7 @@ from server.promotion.approvals import KIND, ApprovalRefused, approval_path, app
 from server.promotion.desk import Desk
 from server.promotion.evidence import EvidenceRefused
 from server.promotion.gates import Gates, read_gates
+from server.promotion.judged import GateRefused
 from server.promotion.promote import promote
 from server.promotion.rollback import rollback
 from tests.server.promotion.world import World
@@ -111,8 +112,17 @@ def test_evidence_that_was_edited_after_approval_is_refused(world: World) -> Non
         promote(world.desk, sha256, now=now())
 
 
-def test_bad_evidence_that_is_edited_into_good_one_needs_new_signatures(world: World) -> None:
-    sha256 = world.ready(world.bundle(), ece=(0.5, None, None))
+def test_nobody_can_sign_what_a_gate_refuses(world: World) -> None:
+    # A node goes by two signatures alone: those over a refused bundle would pass there.
+    sha256 = world.keep(world.bundle())
+    world.validate(sha256, ece=(0.5, None, None))
+    with pytest.raises(GateRefused, match="calibration error"):
+        approve(world.desk, sha256, by=world.people["ann"], now=now())
+    assert not approval_path(world.desk, sha256).exists()
+
+
+def test_evidence_that_is_edited_needs_new_signatures(world: World) -> None:
+    sha256 = world.ready(world.bundle(), ece=(0.015, None, None))
     world.validate(sha256)
     with pytest.raises(ApprovalRefused, match="evidence that was changed since"):
         promote(world.desk, sha256, now=now())

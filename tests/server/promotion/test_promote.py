@@ -15,8 +15,9 @@ from fedcredit.trust.envelope import open_sealed
 from server.promotion.approvals import KIND
 from server.promotion.desk import Desk, DeskRefused
 from server.promotion.history import HistoryBroken
+from server.promotion.judged import GateRefused
 from server.promotion.pointer import PointerLags
-from server.promotion.promote import GateRefused, PromotionRefused, promote, tried
+from server.promotion.promote import PromotionRefused, promote, tried
 from tests.conftest import small_files
 from tests.server.promotion.world import World
 
@@ -79,8 +80,10 @@ def test_everything_on_the_desk_is_for_its_owner_only(world: World) -> None:
 
 def test_refusal_names_the_gate_the_value_and_the_limit_and_is_on_record(world: World) -> None:
     first = world.promote(world.bundle(bias=0.1))
+    sha256 = world.keep(world.bundle(bias=0.2))
+    world.validate(sha256, ece=(0.031, None, None), psi=(0.3, None, None))
     with pytest.raises(GateRefused) as caught:
-        world.promote(world.bundle(bias=0.2), ece=(0.031, None, None), psi=(0.3, None, None))
+        promote(world.desk, sha256, now=datetime.now(UTC))
     assert caught.value.as_dict() == {
         "error": "GateRefused",
         "where": "gate 'calibration error'",

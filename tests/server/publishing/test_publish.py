@@ -23,7 +23,7 @@ from server.publishing.order import PublishOrder
 from server.publishing.publish import Published, publish
 from server.publishing.publish_cli import prepared
 from tests.clients.governed import govern
-from tests.clients.promoted import MODEL, STUDY, make_bundle, pin_manifest, promoted, promotion
+from tests.clients.promoted import MODEL, STUDY, make_bundle, pin_manifest, promoted
 from tests.conftest import Nodes
 from tests.server.promotion.world import found
 from tests.trust.consortium import identities
@@ -131,14 +131,10 @@ def test_a_run_that_is_no_folder_of_its_own_is_refused(tmp_path: Path, name: str
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A desk as promotion leaves it: pointer, bundle, approval beside it."""
+    """A desk with a champion."""
     folder = tmp_path / "runs" / "models" / MODEL
-    made = make_bundle(tmp_path)
-    place = folder / "bundles" / made.sha256
-    place.parent.mkdir(parents=True)
-    (tmp_path / "bundle-1").rename(place)
-    (place / PROMOTION).write_bytes(promotion(made))
-    (folder / "champion.json").write_text(json.dumps({"bundle_sha256": made.sha256, "version": "1", "seq": 3}))
+    make_bundle(tmp_path)
+    found(folder).promote(tmp_path / "bundle-1")
     return folder
 
 

@@ -21,11 +21,12 @@ from server.cli import model
 from server.metrics import collect
 from server.scoring.book import BookError, ScoreBook
 from server.scoring.places import BOOK, RECORD
+from tests.server.promotion.world import found
 from tests.server.scoring.test_rescore import COUNT, NOON, World, world
 from tests.server.scoring.test_sixty_days import promote
 
 __all__ = ["world"]  # the fixture
-NAME = "hub-model"
+NAME = "fedcredit-hub"
 
 
 @pytest.fixture
@@ -33,10 +34,7 @@ def runs(world: World, tmp_path: Path) -> Path:
     """A hub in HUB/, and the desk of a model whose champion learnt from it."""
     (tmp_path / "hub").mkdir()
     shutil.copy(world.hub, tmp_path / "hub" / "events.duckdb")
-    desk = tmp_path / "runs" / "models" / NAME
-    made = world.models[0]
-    shutil.copytree(world.table.parent / "table" / "bundle-1", desk / "bundles" / made.sha256)
-    (desk / "champion.json").write_text(json.dumps({"bundle_sha256": made.sha256}))
+    found(tmp_path / "runs" / "models" / NAME).promote(world.table.parent / "table" / "bundle-1")
     return tmp_path / "runs"
 
 
@@ -113,8 +111,8 @@ def test_refusals_say_what_would_be_right(runs: Path, words: tuple[str, ...], ki
 
 
 def test_a_champion_of_other_columns_is_refused(runs: Path) -> None:
-    promote(runs / "models" / "loans", seed=1)
-    done = invoke("rescore", "loans", "--hub", runs.parent / "hub", runs=runs)
+    promote(runs / "models" / "fedcredit-loans", seed=1)
+    done = invoke("rescore", "fedcredit-loans", "--hub", runs.parent / "hub", runs=runs)
     assert isinstance(done.exception, ModelError)
     assert "no hub has" in str(done.exception)
 
