@@ -67,6 +67,22 @@ def test_a_later_promotion_takes_its_place_and_an_older_one_never(tmp_path: Path
     assert in_force(tmp_path / "node") == first.sha256
 
 
+def test_a_champion_that_is_approved_anew_is_in_force_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, early = promoted(tmp_path, days=5)
+    taken(tmp_path / "node", early)
+    (tmp_path / "bundle-1" / PROMOTION).write_bytes(promotion(bundle, days=6))
+
+    def moved(*_: object) -> None:
+        raise AssertionError("the folder of the champion in force was moved")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.rename", moved)
+        taken(tmp_path / "node", Sent.from_folder(tmp_path / "bundle-1"))
+    assert in_force(tmp_path / "node") == bundle.sha256
+
+
 def test_of_two_bundles_approved_at_the_same_moment_the_first_stays(tmp_path: Path) -> None:
     bundle, one = promoted(tmp_path)
     _, other = promoted(tmp_path, seed=2)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fedcredit.data.tables import check
-from fedcredit.models.bundle import Bundle, score
+from fedcredit.models.bundle import Bundle, PriorShift, score
 from server.scoring.lineup import Served
 from server.scoring.policy import Policy
 from server.scoring.refusal import ScoringRefused
@@ -37,6 +37,16 @@ def test_scores_and_coverage_equal_those_of_the_table() -> None:
     assert worst <= 1e-7
 
 
+def test_one_window_without_a_score_leaves_the_others_calibrated() -> None:
+    served = Served(made(calibration=(PriorShift(0.13, 0.02),)), version="1", policy=OPEN)
+    x = np.stack([served.reader.read(history()).x] * 3)
+    alone = served.scores(x)
+    x[1] = np.nan
+    found = served.scores(x)
+    assert np.isnan(found[1])
+    assert found[[0, 2]] == pytest.approx(alone[[0, 2]])
+
+
 def test_the_order_in_which_rows_are_sent_does_not_matter() -> None:
     reader = RowReader(made(), OPEN)
     rows = history()
@@ -54,6 +64,7 @@ def test_the_order_in_which_rows_are_sent_does_not_matter() -> None:
         ({"sales": None}, "missing", "rows[0].sales"),
         ({"sales": "much"}, "field", "rows[0].sales"),
         ({"growth": 1e300}, "range", "rows"),
+        ({"growth": 3.3e38}, "range", "rows"),  # a float32 still, but a network's sums of it are no number
         ({"turnover": 3.0}, "field", "rows[0]"),
         ({"period": "yesterday"}, "period", "rows"),
         ({"period": None}, "period", "rows[0].period"),
