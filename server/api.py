@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -23,18 +24,24 @@ from server.scoring.refusal import ScoringRefused, of_status
 from server.scoring.repeats import Answer
 from server.scoring.service import Service
 from server.scoring.tokens import Caller
+from server.scoring.waiting import Waiting
 
 SCORE_ROLES = frozenset({"institution", "data_scientist"})
 GRADE_ROLES = frozenset({"institution", "auditor"})
 METRIC_ROLES = frozenset({"ops", "auditor"})
 ALL_ROLES = frozenset({"institution", "data_scientist", "ops", "auditor"})
-COMPANIES_A_REQUEST = 100  # of a batch count as one request more
+COMPANIES_A_REQUEST = 100  # of a batch count as one request more; one whose reasons are asked counts as one itself
+MOST_BATCHES, MOST_REASONS = 6, 64  # under way: two are computed, the others wait
 FOLLOW_SECONDS = 1.0
+log = logging.getLogger(__name__)
 
 
 def create_app(service: Service, door: Door, *, book: Folder, name: str) -> FastAPI:
     """The ASGI application; its life starts and ends what the service runs beside the requests."""
     grades, workers = Grades(book), ThreadPoolExecutor(2, thread_name_prefix="scoring")
+    # What reads the book or the metrics never waits for batches, nor one for the other.
+    readers, scrapes = ThreadPoolExecutor(2, thread_name_prefix="grades"), ThreadPoolExecutor(1, "metrics")
+    batches, explained = Waiting(MOST_BATCHES, kind="batches"), Waiting(MOST_REASONS, kind="requests for reasons")
     door.registry.register(Gauges(service, book))
 
     @asynccontextmanager
@@ -46,7 +53,8 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         following.cancel()
         service.champion.close()
         await asyncio.get_running_loop().run_in_executor(None, service.trials.close)
-        workers.shutdown()
+        for pool in (workers, readers, scrapes):
+            pool.shutdown()
         grades.close()
 
     app = FastAPI(title="fedcredit scores", version=__version__, lifespan=live, docs_url=None, redoc_url=None)
@@ -54,23 +62,28 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
 
     async def one(caller: Caller, body: bytes) -> Answer:
         asked = messages.read(CompanyRows, body)
-        score = service.one(asked)
-        if asked.reasons is not None:
+        if asked.reasons is None:
+            return told(service.one(asked))
+        with explained.one():
+            door.take(caller, 1)
+            score = service.one(asked)
             await in_thread().run_in_executor(workers, service.explain, [(asked, score)], LEVEL[caller.role])
         return told(score)
 
     async def many(caller: Caller, body: bytes) -> Answer:
         # A batch takes long enough to keep others waiting: it has a thread, single scores have the loop.
-        batch = await in_thread().run_in_executor(workers, messages.read, Batch, body)
-        door.take(caller, len(batch.companies) / COMPANIES_A_REQUEST)
-        return told(await in_thread().run_in_executor(workers, service.many, batch, LEVEL[caller.role]))
+        with batches.one():
+            batch = await in_thread().run_in_executor(workers, messages.read, Batch, body)
+            reasons = sum(one.reasons is not None for one in batch.companies)
+            door.take(caller, len(batch.companies) / COMPANIES_A_REQUEST + reasons)
+            return told(await in_thread().run_in_executor(workers, service.many, batch, LEVEL[caller.role]))
 
     async def models(caller: Caller, _: bytes) -> Answer:
         trials = None if caller.role == "institution" else service.trials
         return told({"model": name, **shown.models(service.lineup(), fault=service.champion.fault, trials=trials)})
 
     async def metrics(_: Caller, __: bytes) -> Answer:
-        return Answer(200, await in_thread().run_in_executor(workers, generate_latest, door.registry))
+        return Answer(200, await in_thread().run_in_executor(scrapes, generate_latest, door.registry))
 
     asked, faults = described.ASKED, (400, 401, 403, 409, 413, 415, 422, 429, 500, 503)
     scores = {"scores": [described.SCORE, None], "refused": [{"at": 1, "fault": described.REFUSED}]}
@@ -99,7 +112,7 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
 
         async def found(caller: Caller, _: bytes) -> Answer:
             now, hours = datetime.now(UTC), service.policy.fresh_hours
-            path = await in_thread().run_in_executor(workers, lambda: grades.path(company, caller, now, hours))
+            path = await in_thread().run_in_executor(readers, lambda: grades.path(company, caller, now, hours))
             return told(path)
 
         return await door.answer(request, "/grades", GRADE_ROLES, found)
@@ -147,4 +160,7 @@ def _health(service: Service) -> Response:
 async def _follow(door: Door) -> None:
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
-        door.verifier.follow()
+        try:
+            door.verifier.follow()
+        except Exception as fault:  # revocations must count, whatever nobody thought of
+            log.error("the token files were not followed: %s", type(fault).__name__)  # noqa: TRY400 - no traceback

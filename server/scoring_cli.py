@@ -73,16 +73,26 @@ def key(
     runs: Runs = RUNS,
     keys: Keys = None,
     renew: Annotated[bool, typer.Option(help="Replace a key.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop-old", help="Tokens of the key before count no more: after a leak of it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the key that tokens are signed with; tokens of the key before it count until they run out."""
-    from server.scoring.tokens import KEY_FILE, new_key
+    """Make the key that tokens are signed with; tokens that the key before it has signed count until they run out.
+
+    `--renew --drop-old` ends all tokens at once; `--drop-old` alone, those of the key before one that was renewed.
+    """
+    from server.scoring.tokens import KEY_FILE, PUBLIC_FILE, drop_old, new_key
 
     folder = keys or runs / KEYS
-    if (folder / KEY_FILE).exists() and not renew:
+    if (folder / KEY_FILE).exists() and not (renew or drop):
         hint = "--renew makes a new one; tokens of this one then count until they run out"
         raise ConfigError("--keys", found=f"a {KEY_FILE} already", expected="none", hint=hint)
-    public = new_key(folder)
+    public = folder / PUBLIC_FILE
+    if (folder / KEY_FILE).exists() and not renew:
+        drop_old(folder)
+    else:
+        public = new_key(folder, is_old_dropped=drop)
     told = {"key": str(folder / KEY_FILE), "public": str(public)}
     typer.echo(json.dumps(told) if as_json else f"{told['key']} signs, {told['public']} verifies")
 

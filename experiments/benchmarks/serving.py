@@ -49,7 +49,7 @@ def _measured(folder: Path, seconds: float) -> dict[str, Any]:
         hey = by_hey(f"http://127.0.0.1:{port}/score", body=asked, token=token, seconds=seconds)
         direct = asyncio.run(open_loop(port, request, seconds=seconds))
         _say("direct", direct)
-        through = _through_gateway(folder, port, content, token=token, seconds=seconds)
+        through = _through_gateway(platform, port, content, seconds=seconds)
         _say("gateway", through)
         changed = _exchanged(platform, port, request, asked, token=token)
         service.kill()
@@ -75,14 +75,14 @@ def _measured(folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _through_gateway(folder: Path, port: int, content: bytes, *, token: str, seconds: float) -> Waits:
-    place = folder / "link"
+def _through_gateway(platform: Platform, port: int, content: bytes, *, seconds: float) -> Waits:
+    place = platform.folder / "link"
     place.mkdir()
     door = open_gateway(place, scoring=f"127.0.0.1:{port}")
     try:
         tls = ssl.create_default_context(cafile=str(door.authority))
         tls.load_cert_chain(door.certificate, door.key)
-        request = post("/v1/score", content, token=token)
+        request = post("/v1/score", content, token=platform.token(door.sha256))
         asyncio.run(open_loop(door.port, request, seconds=2, tls=tls))
         return asyncio.run(open_loop(door.port, request, seconds=seconds, tls=tls))
     finally:

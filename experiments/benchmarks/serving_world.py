@@ -69,9 +69,9 @@ class Platform:
             approve(self.desk, sha256, by=person, now=datetime.now(UTC))
         return sha256
 
-    def token(self) -> str:
-        """Of an institution."""
-        return issue(self.folder / "serving", name="load", role="institution", days=1)[0]
+    def token(self, certificate: str | None = None) -> str:
+        """Of an institution; bound to a certificate, as the gateway's callers need it."""
+        return issue(self.folder / "serving", name="load", role="institution", days=1, certificate=certificate)[0]
 
     def start(self, port: int) -> subprocess.Popen[str]:
         """The service as a program, once it listens. Raises RunError: it does not."""
@@ -137,6 +137,7 @@ class Door:
     authority: Path
     certificate: Path
     key: Path
+    sha256: str  # of the certificate
 
 
 def open_gateway(folder: Path, *, scoring: str) -> Door:
@@ -161,7 +162,8 @@ def open_gateway(folder: Path, *, scoring: str) -> Door:
         metrics_port=free_port(),
         require_pq=False,
     )
-    passes = Passes({certificate_sha256(cards["bank"]): "none"}, frozenset(), authority.pem)
+    sha256 = certificate_sha256(cards["bank"])
+    passes = Passes({sha256: "none"}, frozenset(), authority.pem)
     config = gateway_config(passes, replace(place, scoring=scoring))
     running = caddy.start(config, folder=folder / "run")
-    return Door(running, port, folder / "authority.pem", folder / "bank.crt", folder / "bank.key")
+    return Door(running, port, folder / "authority.pem", folder / "bank.crt", folder / "bank.key", sha256)

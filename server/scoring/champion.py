@@ -42,6 +42,8 @@ class Champion:
         self._desk, self._policy = desk, policy
         self._state, self._stamp, self._tried = State(None), Stamp(), 0.0
         self._shunned = set[str]()  # digests that failed in this process
+        self._untold: dict[str, str] = {}  # of them, champions whose fall-back the desk has not taken, with the reason
+        self._telling, self._told_at = threading.Lock(), 0.0
         self._looking, self._changing, self._end = threading.Lock(), threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
         try:
@@ -73,6 +75,7 @@ class Champion:
     def look(self) -> bool:
         """Take what the desk says, if it is news; whether the line-up changed."""
         with self._looking:
+            self._tell_again()
             stamp = self._looks()
             is_waiting = bool(self.fault) and time.monotonic() < self._tried + AGAIN_SECONDS
             if stamp == self._stamp and (not self.fault or is_waiting):
@@ -86,6 +89,9 @@ class Champion:
             finally:
                 self._stamp = stamp
             with self._changing:
+                if found.champion.sha256 in self._shunned:  # it failed meanwhile
+                    return False
+                found = self._without_shunned(found)
                 is_changed = self._state.lineup != found
                 self._state = State(found)
             if is_changed:
@@ -99,10 +105,10 @@ class Champion:
             if now is None or failed is not now.champion or now.previous is None:
                 return
             self._shunned.add(failed.sha256)
+            self._untold[failed.sha256] = reason
             self._state = State(replace(now, champion=now.previous, previous=None), f"fell back: {reason}")
         log.error("fell back from %s: %s", failed.model_version, reason)
-        told = threading.Thread(target=self._tell, args=(reason, failed.sha256), name="fall back", daemon=True)
-        told.start()
+        self._start_telling()
 
     def retire(self, challenger: Served, reason: str) -> None:
         """Let a challenger that fails answer no more."""
@@ -114,11 +120,29 @@ class Champion:
             self._state = replace(self._state, lineup=replace(now, challenger=None))
         log.error("challenger %s retired: %s", challenger.model_version, reason)
 
-    def _tell(self, reason: str, failed: str) -> None:
-        try:
-            fallback(self._desk, reason, over=failed)
-        except (FedCreditError, OSError) as fault:
-            log.error("the desk did not take the fall-back: %s", type(fault).__name__)  # noqa: TRY400 - no traceback
+    def _without_shunned(self, lineup: Lineup) -> Lineup:
+        """For whoever holds `_changing`: what was looked up before it failed is left out."""
+        others = (lineup.challenger, lineup.shadow, lineup.previous)
+        return Lineup(lineup.champion, *(one if one and one.sha256 not in self._shunned else None for one in others))
+
+    def _start_telling(self) -> None:
+        threading.Thread(target=self._tell, name="fall back", daemon=True).start()  # the desk may be held for seconds
+
+    def _tell_again(self) -> None:
+        """What a desk that was busy, or a disk that was full, did not take."""
+        if self._untold and not self._telling.locked() and time.monotonic() >= self._told_at + AGAIN_SECONDS:
+            self._start_telling()
+
+    def _tell(self) -> None:
+        with self._telling:
+            for failed, reason in list(self._untold.items()):
+                try:
+                    fallback(self._desk, reason, over=failed)
+                except (FedCreditError, OSError) as fault:
+                    log.error("the desk did not take the fall-back: %s", type(fault).__name__)  # noqa: TRY400
+                else:
+                    self._untold.pop(failed, None)
+            self._told_at = time.monotonic()
 
     def _stay(self, fault: FedCreditError | OSError) -> None:
         """Go on with what serves, and say why."""

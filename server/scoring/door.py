@@ -27,8 +27,8 @@ Work = Callable[[Caller, bytes], Awaitable[Answer]]
 class Door:
     """What every address of the service has in common."""
 
-    def __init__(self, verifier: Verifier, limits: Limits, repeats: Repeats) -> None:
-        self.verifier, self._limits, self._repeats = verifier, limits, repeats
+    def __init__(self, verifier: Verifier, limits: Limits, repeats: Repeats, *, failures: Limits) -> None:
+        self.verifier, self._limits, self._repeats, self._failures = verifier, limits, repeats, failures
         self.registry = CollectorRegistry()
         self._answers = Counter(
             "fedcredit_scoring_answers", "Answers by address and status.", ["address", "status"], registry=self.registry
@@ -60,16 +60,27 @@ class Door:
 
     async def _answered(self, request: Request, address: str, roles: frozenset[str], work: Work) -> Answer:
         headers = request.headers
-        caller = self.verifier.caller(headers.get("authorization"), certificate=headers.get(CERTIFICATE_HEADER))
+        caller = self._caller(headers.get("authorization"), headers.get(CERTIFICATE_HEADER))
+        self._limits.take(caller.jti)
         if caller.role not in roles:
             found, expected = f"role {caller.role}", f"one of {', '.join(sorted(roles))}"
             raise ScoringRefused(address, code="role", found=found, expected=expected)
-        self._limits.take(caller.jti)
         if request.method != "POST":
             return await work(caller, b"")
         body = await body_of(request)
         key = headers.get("idempotency-key")
         return await self._repeats.once((caller.jti, address), key, body, lambda: work(caller, body))
+
+    def _caller(self, header: str | None, certificate: str | None) -> Caller:
+        """Who asks. Tokens that are refused are counted by certificate, all those that come without one together."""
+        whose = (certificate or "")[:64]
+        if whose and not self.verifier.knows(header):
+            self._failures.look(whose)  # before a signature is verified; only who sent the bad ones waits
+        try:
+            return self.verifier.caller(header, certificate=certificate)
+        except ScoringRefused:
+            self._failures.take(whose)
+            raise
 
     def take(self, caller: Caller, cost: float) -> None:
         """Count more than one request of this caller."""

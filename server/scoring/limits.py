@@ -15,8 +15,15 @@ MOST_TOKENS = 10_000  # whoever was longest silent is forgotten, and starts with
 class Limits:
     """A bucket a token: `burst` requests at once, `per_second` of them later."""
 
-    def __init__(self, *, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = per_second, burst, clock
+    def __init__(
+        self,
+        *,
+        per_second: float,
+        burst: float,
+        found: str = "too many requests of this token",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate, self._burst, self._found, self._clock = per_second, burst, found, clock
         self._buckets = OrderedDict[str, tuple[float, float]]()
 
     def take(self, token: str, *, cost: float = 1.0) -> None:
@@ -29,17 +36,29 @@ class Limits:
         server.scoring.refusal.ScoringRefused: request: found too many requests of this token, expected 1 a second
         hint: send it again after 1 s
         """
-        now = self._clock()
-        left, since = self._buckets.pop(token, (self._burst, now))
-        left = min(self._burst, left + (now - since) * self._rate)
         cost = min(cost, self._burst)
+        left, now = self._left(token)
         is_granted = left >= cost
+        self._buckets.pop(token, None)
         self._buckets[token] = (left - cost if is_granted else left, now)
         if len(self._buckets) > MOST_TOKENS:
             self._buckets.popitem(last=False)
         if not is_granted:
-            wait = max(1, math.ceil((cost - left) / self._rate))
-            expected, hint = f"{self._rate:g} a second", f"send it again after {wait} s"
-            raise ScoringRefused(
-                "request", code="rate", found="too many requests of this token", expected=expected, hint=hint
-            )
+            raise self._refused(cost - left)
+
+    def look(self, token: str) -> None:
+        """Raises ScoringRefused where `take` would; counts nothing."""
+        cost = min(1.0, self._burst)
+        left, _ = self._left(token)
+        if left < cost:
+            raise self._refused(cost - left)
+
+    def _left(self, token: str) -> tuple[float, float]:
+        now = self._clock()
+        left, since = self._buckets.get(token, (self._burst, now))
+        return min(self._burst, left + (now - since) * self._rate), now
+
+    def _refused(self, lacking: float) -> ScoringRefused:
+        wait = max(1, math.ceil(lacking / self._rate))
+        expected, hint = f"{self._rate:g} a second", f"send it again after {wait} s"
+        return ScoringRefused("request", code="rate", found=self._found, expected=expected, hint=hint)

@@ -24,7 +24,8 @@ class Policy:
     missing: whether a company with an empty indicator is refused, or graded with its coverage stated; below
     `least_coverage` it is refused either way. outside: the same for a value outside the indicator's range, which the
     model would clip. stale: the same for indicators known more than `fresh_hours` ago. per_second and burst: requests
-    of one token; a batch costs one request more for every 100 companies. challenger_share: of the companies, answered
+    of one token; a batch costs one request more for every 100 companies, and reasons cost one for each company.
+    challenger_share: of the companies, answered
     by the challenger.
     """
 

@@ -25,6 +25,7 @@ from server.scoring.verifier import Verifier
 SECONDS_TO_FINISH = 10
 IDLE_SECONDS = 30  # an open connection that nobody uses; the gateway lets go sooner
 MOST_UNDER_WAY = 1000
+FAILED_SHARE, FAILED = 0.1, "too many tokens that are not taken"  # of a token's rate, those of one certificate
 BOOK, TRIALS = "scores.sqlite", "trials"
 
 
@@ -36,7 +37,9 @@ def desk_of(runs: Path, name: str) -> Path:
 def application(desk: Path, keys: Path, policy: Policy, *, book: Path | None = None) -> FastAPI:
     """The service of a desk. Raises ConfigError: there is no key to verify tokens with."""
     torch.set_num_threads(1)  # one company is too little work to share
-    door = Door(Verifier(keys), Limits(per_second=policy.per_second, burst=policy.burst), Repeats())
+    limits = Limits(per_second=policy.per_second, burst=policy.burst)
+    failures = Limits(per_second=FAILED_SHARE * policy.per_second, burst=FAILED_SHARE * policy.burst, found=FAILED)
+    door = Door(Verifier(keys), limits, Repeats(), failures=failures)
     champion = Champion(Desk(desk), policy)
     service = Service(champion, policy, Trials(desk / TRIALS))
     return create_app(service, door, book=book or desk / BOOK, name=desk.name)

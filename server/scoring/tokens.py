@@ -7,6 +7,7 @@ gateway, for the caller who showed that certificate.
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Role = Literal["data_scientist", "institution", "ops", "auditor"]
 KEY_FILE, PUBLIC_FILE, OLD_PUBLIC_FILE, REVOKED_FILE = "token.key", "token.pub", "token.old.pub", "revoked"
 ALGORITHM, ISSUER, AUDIENCE = "EdDSA", "fedcredit", "fedcredit-score"
 MOST_DAYS = 366
+RENEWED = b"renewed: "  # in the old key's file, above the key (RFC 7468, 5.2): seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,28 @@ class Caller:
     certificate: str | None = None
 
 
-def new_key(folder: Path) -> Path:
-    """A new signing key, mode 0600, and its public half; tokens of the key before it count until they run out."""
+def new_key(folder: Path, *, is_old_dropped: bool = False, now: datetime | None = None) -> Path:
+    """A new signing key, mode 0600, and its public half.
+
+    Tokens that the key before it signed until now count until they run out; none does where that key is dropped.
+    """
     key = Ed25519PrivateKey.generate()
     public = folder / PUBLIC_FILE
-    if public.exists():
-        write_whole(folder / OLD_PUBLIC_FILE, public.read_bytes(), mode=0o644)
+    if public.exists() and not is_old_dropped:
+        renewed = int((now or datetime.now(UTC)).timestamp())
+        write_whole(folder / OLD_PUBLIC_FILE, b"%b%d\n%b" % (RENEWED, renewed, public.read_bytes()), mode=0o644)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_whole(folder / KEY_FILE, private)
     write_whole(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
+    if is_old_dropped:
+        drop_old(folder)
     return public
+
+
+def drop_old(folder: Path) -> None:
+    """No token of the key before counts any more; running services follow within a second."""
+    (folder / OLD_PUBLIC_FILE).unlink(missing_ok=True)
+    _sync(folder)
 
 
 def issue(
@@ -93,9 +107,23 @@ def revoke(folder: Path, jti: str) -> None:
     """From the next second on the token of that number counts no more. Raises ConfigError if it is no such number."""
     if len(jti) != 24 or not set(jti) <= set("0123456789abcdef"):
         raise ConfigError("NUMBER", found="another form", expected="the 24 digits that `serve token` printed")
-    path = folder / REVOKED_FILE
-    kept = path.read_text(encoding="ascii") if path.exists() else ""
-    write_whole(path, f"{kept}{jti}\n".encode(), mode=0o644)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Added at the end in one write: of two who revoke at once, neither undoes the other. A line cut short ends first.
+    handle = os.open(folder / REVOKED_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with os.fdopen(handle, "wb") as file:
+        file.write(f"\n{jti}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Make a new or a removed name durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

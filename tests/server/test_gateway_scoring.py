@@ -23,8 +23,9 @@ class Both:
     world: World
     serving: Serving
 
-    def token(self, role: str, certificate: str | None = None) -> dict[str, str]:
-        """The header of a new token."""
+    def token(self, role: str, of: str | None = "harbour") -> dict[str, str]:
+        """The header of a new token, bound to the certificate of that member."""
+        certificate = {**self.world.institutions, **self.world.operators}[of].fingerprint if of else None
         made = issue(self.serving.keys, name="li", role=role, days=1, certificate=certificate)[0]
         return {"Authorization": f"Bearer {made}"}
 
@@ -74,7 +75,7 @@ def test_an_institution_scores_by_its_certificate_and_its_token(both: Both, line
     assert json.loads(batch.body)["scores"][0]["arm"] == "champion"
     for path, status in (("models", 200), ("health", 200), ("openapi.json", 200), ("grades/%E6%9F%90", 404)):
         assert harbour.ask("GET", f"/v1/score/{path}", headers=token).status == status, path
-    assert line("ops").ask("GET", "/v1/score/metrics", headers=both.token("ops")).status == 200
+    assert line("ops").ask("GET", "/v1/score/metrics", headers=both.token("ops", "ops")).status == 200
 
 
 def test_a_certificate_without_a_token_or_a_token_of_another_certificate_scores_nothing(
@@ -83,18 +84,24 @@ def test_a_certificate_without_a_token_or_a_token_of_another_certificate_scores_
     cards = both.world.institutions
     harbour = line("harbour")
     assert harbour.ask("POST", "/v1/score", headers=JSON, body=body(asked())).status == 401
-    own = both.token("institution", cards["harbour"].fingerprint)
-    others = both.token("institution", cards["meadow"].fingerprint)
+    own, others = both.token("institution", "harbour"), both.token("institution", "meadow")
     assert harbour.ask("POST", "/v1/score", headers=JSON | own, body=body(asked())).status == 200
     claimed = {"fedcredit-certificate": cards["meadow"].fingerprint}
     for headers in (others, others | claimed):
         assert harbour.ask("POST", "/v1/score", headers=JSON | headers, body=body(asked())).status == 401
 
 
+def test_a_token_that_is_bound_to_no_certificate_scores_for_no_member(both: Both, line: Callable[[str], Line]) -> None:
+    unbound = both.token("institution", None)
+    answer = line("harbour").ask("POST", "/v1/score", headers=JSON | unbound, body=body(asked()))
+    assert answer.status == 401
+    assert "serve token --certificate" in json.loads(answer.body)["hint"]
+
+
 def test_an_institution_s_program_asks_through_its_node_s_tunnel(both: Both) -> None:
     harbour = both.world.institutions["harbour"]
     port = both.world.tunnel(both.world.ends(harbour, require_pq=False))
-    token, host = both.token("institution", harbour.fingerprint), f"127.0.0.1:{port}"
+    token, host = both.token("institution"), f"127.0.0.1:{port}"
     line = Line(port)
     try:
         answer = line.ask("POST", "/v1/score", headers=JSON | token, body=body(asked()), host=host)
@@ -107,7 +114,7 @@ def test_an_institution_s_program_asks_through_its_node_s_tunnel(both: Both) -> 
 
 
 def test_who_has_left_is_refused_whatever_the_token(both: Both, line: Callable[[str], Line]) -> None:
-    answer = line("left").ask("POST", "/v1/score", headers=JSON | both.token("institution"), body=body(asked()))
+    answer = line("left").ask("POST", "/v1/score", headers=JSON | both.token("institution", "left"), body=body(asked()))
     assert answer.status == 403
 
 

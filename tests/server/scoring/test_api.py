@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,13 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from server.api import MOST_BATCHES
 from server.scoring.book import ScoreBook
 from server.scoring.messages import MOST_BYTES
+from server.scoring.policy import Policy
 from server.scoring.running import BOOK
 from server.scoring.tokens import issue, new_key, revoke
+from server.scoring.verifier import Verifier
 from tests.server.scoring.world import NAME, SCHEMA, Serving, asked, history, row
 
 FAULT = {"error", "where", "found", "expected", "hint", "code"}
@@ -205,6 +212,104 @@ def test_a_bound_token_counts_only_with_its_certificate(serving: Serving) -> Non
     assert serving.ask("GET", "/models", role="bound")[0] == 401
     assert serving.ask("GET", "/models", role="bound", fedcredit_certificate="b" * 64)[0] == 401
     assert serving.ask("GET", "/models", role="bound", fedcredit_certificate="a" * 64)[0] == 200
+
+
+def test_through_the_gateway_a_token_that_is_not_bound_is_refused(serving: Serving) -> None:
+    status, answer, _ = serving.ask("GET", "/models", role="ops", fedcredit_certificate="c" * 64)
+    assert (status, answer["found"]) == (401, "a token that is bound to no certificate")
+    assert "serve token --certificate" in answer["hint"]
+
+
+def test_revocations_are_followed_after_a_fault_that_nobody_thought_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving, broken, follow = Serving(tmp_path).start(), threading.Event(), Verifier.follow
+
+    def breaks_once(verifier: Verifier) -> bool:
+        if broken.is_set():
+            return follow(verifier)
+        broken.set()
+        raise RuntimeError("secret")
+
+    try:
+        monkeypatch.setattr(Verifier, "follow", breaks_once)
+        assert broken.wait(5)
+        revoke(serving.keys, jwt.decode(serving.tokens["ops"], options={"verify_signature": False})["jti"])
+        until = time.monotonic() + 5
+        while serving.ask("GET", "/models", role="ops")[0] == 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert serving.ask("GET", "/models", role="ops")[0] == 401
+    finally:
+        serving.stop()
+    assert "the token files were not followed: RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_reasons_count_as_a_request_for_each_company(tmp_path: Path) -> None:
+    serving = Serving(tmp_path, Policy(per_second=0.01, burst=5)).start()
+    try:
+        singles = [serving.score(asked(reasons="en"))[0] for _ in range(3)]
+        assert singles == [422, 422, 429]  # this model has none to give: the question was counted
+        batch = {"companies": [asked(f"c{number}", reasons="en") for number in range(4)]}
+        assert serving.ask("POST", "/score/batch", batch, role="data_scientist")[0] == 429
+        plain = {"companies": [asked(f"c{number}") for number in range(4)]}
+        assert serving.ask("POST", "/score/batch", plain, role="data_scientist")[0] == 200
+    finally:
+        serving.stop()
+
+
+def test_more_than_a_few_batches_are_told_to_come_again_and_grades_and_metrics_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = Serving(tmp_path)
+    told = {"company": "known", "pd": 0.012, "grade": "BBB-", "coverage": 0.9, "model_version": "quick-1"}
+    with ScoreBook(serving.desk / BOOK) as book:
+        book.put(pd.DataFrame([told]))
+    serving.start()
+    many, go_on = serving.service.many, threading.Event()
+
+    def held(*words: Any) -> Any:
+        go_on.wait(30)
+        return many(*words)
+
+    monkeypatch.setattr(serving.service, "many", held)
+    batch = {"companies": [asked()]}
+    try:
+        with ThreadPoolExecutor(MOST_BATCHES + 3) as pool:
+            sent = [pool.submit(serving.ask, "POST", "/score/batch", batch) for _ in range(MOST_BATCHES + 3)]
+            try:
+                refused = [one.result() for one in islice(as_completed(sent, timeout=10), 3)]
+                assert {(one[0], one[1]["code"], one[2]["retry-after"]) for one in refused} == {(503, "busy", "1")}
+                assert serving.ask("GET", "/grades/known")[0] == 200
+                assert serving.ask("GET", "/metrics", role="ops")[0] == 200
+                assert serving.score()[0] == 200
+            finally:
+                go_on.set()
+            assert sorted(one.result()[0] for one in sent) == [200] * MOST_BATCHES + [503] * 3
+        assert serving.ask("POST", "/score/batch", batch)[0] == 200
+    finally:
+        go_on.set()
+        serving.stop()
+
+
+def test_requests_of_another_role_and_tokens_that_are_not_taken_are_counted(tmp_path: Path) -> None:
+    serving = Serving(tmp_path, Policy(per_second=0.1, burst=20)).start()
+    try:
+        wrong = [serving.score(role="ops")[0] for _ in range(21)]
+        assert wrong == [403] * 20 + [429]
+        shown = {"fedcredit_certificate": "a" * 64}
+        bad = [serving.ask("GET", "/models", role=None, Authorization="Bearer x", **shown) for _ in range(3)]
+        assert [one[0] for one in bad] == [401, 401, 429]
+        assert (bad[-1][1]["found"], int(bad[-1][2]["retry-after"]) > 1) == ("too many tokens that are not taken", True)
+        serving.tokens["a"], serving.tokens["b"] = (
+            issue(serving.keys, name="b", role="auditor", days=1, certificate=one * 64)[0] for one in "ab"
+        )
+        assert serving.ask("GET", "/models", role="a", **shown)[0] == 429  # a signature is not looked at
+        assert serving.ask("GET", "/models", role="b", fedcredit_certificate="b" * 64)[0] == 200  # others' is
+        assert [serving.ask("GET", "/models", role=None)[0] for _ in range(3)] == [401, 401, 429]
+        assert serving.ask("GET", "/models", role="auditor")[0] == 200  # without a certificate nobody is kept out
+    finally:
+        serving.stop()
 
 
 def test_the_same_key_gives_the_same_answer_and_another_body_is_refused(serving: Serving) -> None:

@@ -19,9 +19,12 @@ import pytest
 import torch
 
 from fedcredit.models.files import MANIFEST, WEIGHTS
-from server.promotion.rollback import rollback
+from server.promotion.desk import Desk, DeskRefused
+from server.promotion.history import Promoted
+from server.promotion.rollback import fallback, rollback
 from server.promotion.standby import stand_by
-from server.scoring.lineup import Served
+from server.scoring.champion import Champion
+from server.scoring.lineup import Lineup, Served
 from server.scoring.policy import Policy
 from tests.server.scoring.world import Serving, asked, history, made
 
@@ -181,6 +184,71 @@ def test_a_champion_whose_scores_are_no_numbers_falls_back_and_no_request_fails(
     wait_until(lambda: serving.world.desk.champion().bundle_sha256 == serving.champion)  # type: ignore[union-attr]
     entry = list(serving.world.desk.history())[-1]
     assert (entry.event, entry.facts["reason"]) == ("fell-back", "3 scores that are no numbers")
+
+
+def test_a_fall_back_that_a_busy_desk_did_not_take_is_told_again(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.start()
+    sick = serving.promote(made(2))
+    wait_until(lambda: is_by(serving, sick))
+    tries: list[str] = []
+
+    def busy_once(desk: Desk, reason: str, *, over: str | None = None) -> Promoted:
+        tries.append(reason)
+        if len(tries) == 1:
+            raise DeskRefused(desk.name, found="another command at this desk", expected="one at a time")
+        return fallback(desk, reason, over=over)
+
+    monkeypatch.setattr("server.scoring.champion.fallback", busy_once)
+    champion = serving.service.champion
+    champion.fall_back(serving.service.lineup().champion, "slow")
+    wait_until(lambda: serving.world.desk.champion().bundle_sha256 == serving.champion)  # type: ignore[union-attr]
+    wait_until(lambda: health(serving)[0] == "ok")
+    time.sleep(0.2)
+    assert tries == ["slow", "slow"]
+    assert [entry.facts["reason"] for entry in serving.world.desk.history() if entry.event == "fell-back"] == ["slow"]
+
+
+def test_a_fall_back_while_the_desk_is_read_is_not_undone(serving: Serving) -> None:
+    sick = serving.promote(made(2))
+
+    class Interrupted(Champion):
+        failing: Served | None = None
+
+        def _found(self) -> Lineup:
+            found = super()._found()
+            if self.failing is not None:
+                failing, self.failing = self.failing, None
+                self.fall_back(failing, "slow")
+            return found
+
+    champion = Interrupted(serving.world.desk, Policy())
+    assert champion.lineup is not None
+    assert champion.lineup.champion.sha256 == sick
+    challenger = serving.keep(made(3))
+    stand_by(serving.world.desk, "challenger", challenger)  # news, so that the desk is read
+    champion.failing = champion.lineup.champion
+    assert champion.look() is False
+    assert champion.lineup.champion.sha256 == serving.champion
+    assert champion.fault == "fell back: slow"
+
+
+def test_a_challenger_that_fails_while_the_desk_is_read_does_not_come_back(serving: Serving) -> None:
+    class Interrupted(Champion):
+        def _found(self) -> Lineup:
+            found = super()._found()
+            if self.lineup is not None and self.lineup.challenger is not None:
+                self.retire(self.lineup.challenger, "slow")
+            return found
+
+    champion = Interrupted(serving.world.desk, Policy())
+    stand_by(serving.world.desk, "challenger", serving.keep(made(2)))
+    assert champion.look()
+    stand_by(serving.world.desk, "shadow", serving.keep(made(3)))
+    assert champion.look()
+    assert champion.lineup is not None
+    assert (champion.lineup.challenger, champion.lineup.shadow is not None) == (None, True)
 
 
 def test_without_another_champion_a_failing_one_is_refused_not_graded(serving: Serving) -> None:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedcredit.errors import ConfigError
-from server.scoring.tokens import KEY_FILE, PUBLIC_FILE
+from server.scoring.tokens import KEY_FILE, OLD_PUBLIC_FILE, PUBLIC_FILE
 from server.serve_cli import serve
 from tests.server.scoring.world import NAME, Serving
 
@@ -37,6 +37,20 @@ def test_a_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     run("key", "--keys", str(tmp_path), "--renew")
     assert (tmp_path / KEY_FILE).read_bytes() != before
     assert b"PRIVATE" not in (tmp_path / PUBLIC_FILE).read_bytes()
+
+
+def test_after_a_leak_the_key_before_is_dropped(tmp_path: Path) -> None:
+    keys = ("--keys", str(tmp_path))
+    run("key", *keys)
+    run("key", "--renew", *keys)
+    assert (tmp_path / OLD_PUBLIC_FILE).exists()
+    before = (tmp_path / KEY_FILE).read_bytes()
+    run("key", "--drop-old", *keys)
+    assert not (tmp_path / OLD_PUBLIC_FILE).exists()
+    assert (tmp_path / KEY_FILE).read_bytes() == before
+    run("key", "--renew", "--drop-old", *keys)
+    assert not (tmp_path / OLD_PUBLIC_FILE).exists()
+    assert (tmp_path / KEY_FILE).read_bytes() != before
 
 
 def test_a_token_holds_name_role_number_and_end(tmp_path: Path) -> None:
