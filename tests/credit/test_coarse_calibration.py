@@ -71,23 +71,14 @@ def test_wide_bins_cost_2_percent_of_the_slope_and_of_the_level(case: str) -> No
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_noise_at_epsilon_2_keeps_the_level_and_costs_a_tenth_of_the_slope(case: str) -> None:
+def test_noise_at_epsilon_2_keeps_the_level_and_costs_3_percent_of_the_slope(case: str) -> None:
     exact, before = slopes_and_levels(case, lambda counts, _: fit(counts, method="temperature"))
     noised, levels = slopes_and_levels(case, lambda counts, rng: under_noise(counts, "temperature", rng))
-    print(
-        case,
-        exact.mean(),
-        noised.mean(),
-        np.abs(noised / exact - 1).max(),
-        before.mean(),
-        levels.mean(),
-        np.abs(levels / before - 1).max(),
-        DEVIATION,
-    )
     is_narrow = case == "narrow scores"  # noise where nobody is has most leverage there
-    assert noised.mean() == pytest.approx(exact.mean(), rel=0.15 if is_narrow else 0.06)
-    assert levels.mean() == pytest.approx(before.mean(), abs=0.04)
-    assert np.abs(levels - 1).max() < 0.3
+    assert noised.mean() == pytest.approx(exact.mean(), rel=0.08 if is_narrow else 0.03)
+    assert np.abs(noised / exact - 1).max() < 0.2, "in the worst draw"
+    assert levels.mean() == pytest.approx(before.mean(), abs=0.02)
+    assert np.abs(levels / before - 1).max() < 0.1
 
 
 @pytest.mark.parametrize("method", METHODS)

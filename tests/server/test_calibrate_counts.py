@@ -1,4 +1,4 @@
-"""`fedcredit model calibrate --counts`: evaluations that institutions answered give PDs, noised ones nearly the same."""
+"""`fedcredit model calibrate --counts`: evaluations of institutions give PDs, noised ones nearly the same."""
 
 from __future__ import annotations
 
