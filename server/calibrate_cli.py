@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fedcredit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedcredit.credit.other_rates import RateEffect
+    from server.outcomes import Outcomes
 
 Method = Literal["temperature", "beta", "isotonic"]
 
@@ -23,7 +29,11 @@ def calibrate_model(
         list[str] | None, typer.Option("--where", help="COLUMN=VALUE that the predictions' rows must have; repeat it.")
     ] = None,
     counts: Annotated[
-        Path | None, typer.Option("--counts", help="JSON with good and bad companies by bin of the score grid.")
+        Path | None,
+        typer.Option("--counts", help="result.json of a deployed unit, an evaluations.json, or counts by bin."),
+    ] = None,
+    evaluation: Annotated[
+        int | None, typer.Option("--evaluation", min=1, help="Which evaluation of --counts, from 1; else the last.")
     ] = None,
     method: Annotated[Method, typer.Option("--method", help="What is fitted.")] = "temperature",
     long_run_rate: Annotated[
@@ -50,7 +60,8 @@ def calibrate_model(
     from fedcredit.models.calibrated import told
     from fedcredit.models.steps import as_card
     from fedcredit.registry import resolve
-    from server.calibration import calibrated, read_counts, read_portfolio, read_predictions
+    from server.calibration import calibrated
+    from server.outcomes import read_counts, read_portfolio, read_predictions
 
     if (predictions is None) == (counts is None):
         found = "both" if predictions else "neither"
@@ -58,13 +69,17 @@ def calibrate_model(
     if long_run_rate is not None and not 0 < long_run_rate < 1:
         hint = "2 % is 0.02"
         raise ConfigError("--long-run-rate", found=str(long_run_rate), expected="a share between 0 and 1", hint=hint)
+    if evaluation is not None and counts is None:
+        raise ConfigError("--evaluation", found="no --counts", expected="the file that it is in")
     asked = dict(_pair(one) for one in where or [])
     bundle = read(resolve(name, runs=runs))
-    outcomes = read_predictions(predictions, where=asked) if predictions is not None else read_counts(counts or Path())
+    if counts is not None:
+        outcomes = read_counts(counts, evaluation=evaluation)
+    else:
+        outcomes = read_predictions(predictions or Path(), where=asked)
     scored = read_portfolio(portfolio, outcomes=outcomes) if portfolio is not None else None
     found_steps = calibrated(bundle, outcomes, method=method, long_run_rate=long_run_rate, portfolio=scored)
-    if bundle.epsilon is not None:
-        typer.echo("note: these outcomes are not covered by the model's epsilon", err=True)
+    _tell(outcomes, is_private=bundle.epsilon is not None)
     if (rate := found_steps.estimate) is not None:
         typer.echo(
             f"label-free rate {rate.rate:.4f} (95 % {rate.low:.4f} to {rate.high:.4f}), if good and bad companies "
@@ -80,15 +95,37 @@ def calibrate_model(
         "defaults": found_steps.defaults,
         "steps": as_card(made.calibration),
         "scale": made.scale,
+        "epsilon_metrics": outcomes.epsilon,
+        "rates": [asdict(one) for one in found_steps.rates],
         "bundle": str(out),
         "registered": registered,
     }
-    typer.echo(f"{found_steps.defaults} of {found_steps.companies} companies defaulted", err=True)
+    about = "" if outcomes.epsilon is None else "about "
+    typer.echo(f"{about}{found_steps.defaults} of {found_steps.companies} companies defaulted", err=True)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     typer.echo(f"{made.version}  {'; '.join(told(step) for step in made.calibration)}  scale {made.scale}")
+    for line in _beside(found_steps.rates):
+        typer.echo(line)
     typer.echo(registered or str(out))
+
+
+def _tell(outcomes: Outcomes, *, is_private: bool) -> None:
+    if outcomes.epsilon is not None:
+        typer.echo(f"noised counts: epsilon {outcomes.epsilon:g} of each company, apart from training", err=True)
+    elif is_private:
+        typer.echo("note: these outcomes are not covered by the model's epsilon", err=True)
+    if outcomes.small:
+        typer.echo(f"not counted, too few rows of a class: {', '.join(outcomes.small)}", err=True)
+
+
+def _beside(rates: Sequence[RateEffect]) -> list[str]:
+    """The chosen rate between a lower and a higher one, so that nobody takes it for granted."""
+    if not rates:
+        return []
+    rows = [f"{one.rate:<10.4f}{one.mean_pd:<10.4f}{one.moved:.1%}" for one in rates]
+    return [f"{'rate':10}{'mean PD':10}grades that move by more than one notch", *rows]
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -67,8 +67,8 @@ def ask_questions(
 
 
 def as_facts(one: Evaluated) -> dict[str, Any]:
-    """The evaluation as JSON keeps it."""
-    facts: dict[str, Any] = {**vars(one), "question": asdict(one.question), "counts": one.counts.tolist()}
+    """The evaluation as JSON keeps it; `of` says that the model's own output was counted, before any calibration."""
+    facts: dict[str, Any] = {**vars(one), "question": asdict(one.question), "counts": one.counts.tolist(), "of": "p"}
     return facts
 
 

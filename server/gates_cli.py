@@ -98,6 +98,7 @@ def sign_gates(name: Name, key: KeyFiles, runs: Runs = RUNS, as_json: Json = Fal
     from server.promotion.subject import desk_of
 
     desk = desk_of(name, runs=runs)
+    desk.mend()  # gates that a crash left under the draft's name wait for nobody
     data = read_sealed(desk.folder / DRAFT)
     if data is None:
         hint = "fedcredit model gates set makes a draft"
@@ -132,6 +133,8 @@ def _sign(desk: Desk, made: Gates, people: Sequence[Identity], *, as_json: bool)
     from server.promotion.gates_file import DRAFT, draft_with, missing, sealed_gates
 
     with desk.locked():
+        if desk.is_founded:
+            desk.mend_held()
         current = desk.gates() if desk.is_founded else None
         for person in people:
             if not any(one.person(person.public.fingerprint) for one in (made, current) if one):

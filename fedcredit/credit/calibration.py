@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedcredit.credit.fitting import isotonic, logistic
 from fedcredit.errors import ConfigError, ModelError
-from fedcredit.evaluation.grid import GRID, ScoreGrid
+from fedcredit.evaluation.grid import GRID
 from fedcredit.evaluation.separation import auc_of_counts
+from fedcredit.evaluation.wide_bins import Bins
 from fedcredit.models.calibrated import Beta, Isotonic, PriorShift, Step, Temperature, calibrate
 
 Floats = NDArray[np.float64]
@@ -22,11 +23,12 @@ TURNED = "another model, or outcomes with 1 for a default"
 LEAST = 10  # of each class; with fewer a fitted PD says more of chance than of the companies
 
 
-def fit(counts: ArrayLike, *, method: Method, grid: ScoreGrid = GRID) -> Step:
+def fit(counts: ArrayLike, *, method: Method, grid: Bins = GRID) -> Step:
     """The step of that method, fitted to counts (2, bins) of good and bad companies by score.
 
     Counts are integers that add across institutions, so the step is the one of the pooled companies, to the bit.
     temperature and beta are maximum likelihood (Platt 1999; Kull et al. 2017), isotonic is pool adjacent violators.
+    Counts in the 16 bins of a release under noise are fitted with `grid=wide_bins(counts)`, tidied first.
 
     Raises:
         ModelError: too few companies of a class, no finite answer, or scores that rank backwards.
@@ -56,7 +58,7 @@ def fit(counts: ArrayLike, *, method: Method, grid: ScoreGrid = GRID) -> Step:
     raise ConfigError("method", found=str(method)[:40], expected=", ".join(METHODS))
 
 
-def _beta(grid: ScoreGrid, good: Floats, bad: Floats) -> Beta:
+def _beta(grid: Bins, good: Floats, bad: Floats) -> Beta:
     """A slope below 0 would turn ranks around: it becomes 0 and the other is fitted again, as Kull et al. do."""
     sides = np.column_stack([np.log(grid.pd), -np.log1p(-grid.pd)])
     a, b, c = logistic(sides, good=good, bad=bad)
@@ -75,12 +77,13 @@ def _rising(slope: float) -> float:
     return slope
 
 
-def to_long_run(counts: ArrayLike, *, long_run_rate: float, grid: ScoreGrid = GRID) -> PriorShift:
+def to_long_run(counts: ArrayLike, *, long_run_rate: float, grid: Bins = GRID) -> PriorShift:
     """The shift from the default rate of the counts that a step was fitted to, to the long-run rate.
 
     Raises:
         ModelError: a rate of 0 or 1.
 
+    >>> from fedcredit.evaluation.grid import ScoreGrid
     >>> to_long_run([[8], [2]], long_run_rate=0.1, grid=ScoreGrid(bins=1))
     PriorShift(from_rate=0.2, to_rate=0.1)
     """
@@ -96,7 +99,7 @@ class Choice:
     losses: dict[Method, float]
 
 
-def choose(folds: Sequence[ArrayLike], *, methods: Sequence[Method] = METHODS, grid: ScoreGrid = GRID) -> Choice:
+def choose(folds: Sequence[ArrayLike], *, methods: Sequence[Method] = METHODS, grid: Bins = GRID) -> Choice:
     """The simplest method within one standard error of the best in cross-validation over counts of folds.
 
     Each institution counts its companies by fold, so this federates too. A company belongs to one fold.
@@ -127,9 +130,10 @@ def choose(folds: Sequence[ArrayLike], *, methods: Sequence[Method] = METHODS, g
     return Choice(best, {method: float(found.mean()) for method, found in losses.items()})
 
 
-def log_loss(counts: ArrayLike, steps: Sequence[Step], *, grid: ScoreGrid = GRID) -> float:
+def log_loss(counts: ArrayLike, steps: Sequence[Step], *, grid: Bins = GRID) -> float:
     """Mean negative log-likelihood of the outcomes under the PDs after the steps; NaN without companies.
 
+    >>> from fedcredit.evaluation.grid import ScoreGrid
     >>> round(log_loss([[1, 0], [0, 1]], [], grid=ScoreGrid(bins=2, limit=2 * np.log(9))), 4)
     0.1054
     """

@@ -30,9 +30,14 @@ def coarse(counts: ArrayLike, *, grid: ScoreGrid = GRID) -> NDArray[np.int64]:
     """
     found = np.asarray(counts, dtype=np.int64)
     grid.check(found)
+    return np.add.reduceat(found, wide_starts(grid), axis=1)
+
+
+def wide_starts(grid: ScoreGrid) -> NDArray[np.int64]:
+    """The first bin of the grid in each wide bin; exact where a width is a whole number of the grid's steps."""
     starts = np.searchsorted(grid.log_odds, np.linspace(COARSE_FROM, COARSE_TO, COARSE_BINS + 1)[:-1])
     starts[0] = 0
-    return np.add.reduceat(found, starts, axis=1)
+    return starts.astype(np.int64)
 
 
 def tidied(counts: ArrayLike) -> NDArray[np.float64]:

@@ -68,7 +68,8 @@ class ChainLog(Generic[E]):
     def _open(self) -> Iterator[int]:
         """The file under its lock; a fault of the disk is one of the log."""
         try:
-            if self._looks is None and not self._beside.exists() and not self.path.exists():
+            # A file beside without a number: a crash came between its name and its bytes, before there was a log.
+            if self._looks is None and not _has_bytes(self._beside) and not self.path.exists():
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 _write_head(self._beside, 0, GENESIS, is_synced=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -166,6 +167,13 @@ def _check_known(entry: ChainEntry, known: tuple[int, str], *, where: str) -> No
 
 def _head_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.head")
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _write_head(beside: Path, seq: int, digest: str, *, is_synced: bool = False) -> None:

@@ -16,7 +16,7 @@ from fedcredit.errors import PolicyRefused
 from fedcredit.trust.chain_log import read_chain
 from fedcredit.trust.keys import Identity
 from server.promotion.gates import Gates
-from server.promotion.gates_file import DRAFT, IN_FORCE, opened_gates, put_in_force, sealed_gates
+from server.promotion.gates_file import DRAFT, IN_FORCE, name_in_force, opened_gates, put_in_force, sealed_gates
 from server.promotion.history import Entry, Event, History, Promoted, State, replayed
 from server.promotion.kept import kept, version_of
 from server.promotion.pointer import write_pointer
@@ -156,6 +156,7 @@ class Desk:
     def mend_held(self) -> State:
         """As `mend`, by a caller that holds the lock; the state after it."""
         state = self.state()
+        name_in_force(self.folder, sha256=state.gates_sha256)
         if state.intent is not None:
             self.record("mended", {"intent": state.intent, "found": "a promotion that was not finished"})
             state = self.state()

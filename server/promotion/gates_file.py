@@ -70,6 +70,28 @@ def opened_gates(folder: Path, *, sha256: str | None) -> Gates:
     )
 
 
+def name_in_force(folder: Path, *, sha256: str | None) -> None:
+    """Give the gates in force their name, where a crash left them under the draft's: the next draft would replace them.
+
+    A draft that too few have signed stays one.
+    """
+    data = read_sealed(folder / DRAFT)
+    if data is None or sha256 is None or _is_in_force(read_sealed(folder / IN_FORCE), sha256):
+        return
+    if _is_in_force(data, sha256):
+        (folder / DRAFT).replace(folder / IN_FORCE)
+
+
+def _is_in_force(data: bytes | None, sha256: str) -> bool:
+    """Whether these are the gates of that digest, with their signatures."""
+    try:
+        gates = gates_in(data or b"")
+        open_sealed(data or b"", kind=KIND, signers=gates.approvers.values(), threshold=gates.threshold)
+    except PolicyRefused:
+        return False
+    return gates.sha256 == sha256
+
+
 def put_in_force(folder: Path, data: bytes, *, current: Gates | None) -> Gates:
     """Check that these gates may follow the current ones, and lay the file ready; the caller records them.
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from experiments.counts import EVALUATIONS
 from experiments.study import load, run
+from fedcredit.models import bundle as bundles
+from fedcredit.models.calibrated import Temperature, calibrate
+from server.cli import model
 from server.evaluated import from_facts
 
 SMALL = [
@@ -36,3 +41,30 @@ def test_study_keeps_the_counts_that_its_institutions_gave(epsilon: str, tmp_pat
     assert one.counts.shape == (1, 2, 16)
     assert one.counts.sum() > 100
     assert (one.epsilon_metrics is None) == (epsilon == "null")
+
+
+def calibrated(run_folder: Path, *words: str, out: Path) -> bundles.Bundle:
+    said = ["calibrate", str(run_folder / "model"), *words, "--out", str(out), "--no-register"]
+    done = CliRunner().invoke(model, said)
+    assert done.exception is None, done.exception
+    return bundles.read(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["{evaluations: 1}", "{evaluations: 1, epsilon: 2, bins: 16, is_coarse: true}"])
+def test_counts_of_a_study_calibrate_its_model_as_its_validation_rows_do(asked: str, tmp_path: Path) -> None:
+    more = ["evaluation.splits=[validation,test]", f"runs={tmp_path / 'runs'}", "data.economy.companies=12000"]
+    run(load("quickstart", [*SMALL, *more, f"+evaluation.counts={asked}"]))
+    (kept,) = tmp_path.rglob(EVALUATIONS)
+    folder = kept.parents[2]
+    rows = pd.read_parquet(folder / "predictions.parquet").query("split == 'validation'")
+    from_rows = calibrated(folder, "--predictions", str(folder / "predictions.parquet"), out=tmp_path / "rows")
+    from_counts = calibrated(folder, "--counts", str(kept), out=tmp_path / "counts")
+    if "epsilon" not in asked:
+        assert from_counts.sha256 == from_rows.sha256
+    (one,), (other,) = from_counts.calibration, from_rows.calibration
+    assert isinstance(one, Temperature)
+    assert isinstance(other, Temperature)
+    assert one.temperature == pytest.approx(other.temperature, rel=0.15)
+    expected = calibrate(rows["p"], from_counts.calibration).sum()
+    assert rows["y"].sum() / expected == pytest.approx(1, abs=0.1)

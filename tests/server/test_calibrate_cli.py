@@ -30,8 +30,8 @@ def rows(n: int = 4000, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"p": 1 / (1 + np.exp(-z)), "y": y.astype(int)})
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def made_bundle(folder: Path) -> Path:
+    """A logistic model with a shift that was never fitted."""
     made = Bundle(
         study="quick",
         settings=ModelSettings("logistic"),
@@ -44,8 +44,13 @@ def folder(tmp_path: Path) -> Path:
         roster=("east",),
         calibration=(PriorShift(0.5, 0.2),),
     )
-    bundles.write(tmp_path / "model", made)
-    return tmp_path / "model"
+    bundles.write(folder, made)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made_bundle(tmp_path / "model")
 
 
 @pytest.fixture
