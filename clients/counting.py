@@ -5,6 +5,7 @@ The institution's own figures stay here, in the run's folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from clients import masks
 from clients.egress import outside
-from clients.evaluations import Evaluations
+from clients.evaluations import Evaluations, Exact
 from clients.institution import RUN_LEDGER, Institution, Rows
 from clients.question import config_of, question_of
 from fedcredit.data.governance.gate import Block
@@ -63,7 +64,7 @@ def in_the_clear(message: Message, here: Institution, task: Task, model: nn.Modu
         raise ConfigError(QUESTION, found="no question", expected="one")
     terms_of(task)
     noise = release_of(task)
-    _charge(here, task, question, noise=noise, number=number)
+    _charge(here, task, question, model, noise=noise, number=number)
     counts = _counts(model, here, task, question, number=number)
     if noise is not None:
         counts = noise.noised(counts, uniform=Stream().uniforms)
@@ -88,7 +89,7 @@ def under_masks(message: Message, here: Institution, task: Task, model: nn.Modul
     session.require_start(start, model_sha256=topic)
     terms_of(task)
     noise = release_of(task, group=session.plan.roster.names)
-    _charge(here, task, question, noise=noise, number=number)
+    _charge(here, task, question, model, noise=noise, number=number)
     counts = _counts(model, here, task, question, number=number)
     _check_range(counts)
     if noise is None:
@@ -141,8 +142,13 @@ def outside_counts(task: Task, here: Institution, message: Message) -> dict[str,
     return {WORDS: outside(encode(np.zeros(encoding.length, dtype=encoding.dtype)))}
 
 
-def _charge(here: Institution, task: Task, question: Question, *, noise: Release | None, number: int) -> None:
+def _charge(
+    here: Institution, task: Task, question: Question, model: nn.Module, *, noise: Release | None, number: int
+) -> None:
     """The evaluation is on disk, and charged where it has noise, before a row is touched; or it is refused."""
+    is_hidden = noise is None and not here.is_open  # small cells are all that protects a company
+    if is_hidden:
+        _require_one_row(terms_of(task))
     terms, account = terms_of(task), here.counts_account(task)
     ledger = here.ledger_of(task)
     if noise is not None:
@@ -157,9 +163,27 @@ def _charge(here: Institution, task: Task, question: Question, *, noise: Release
         most=terms.evaluations if most is None else min(most, terms.evaluations),
         run=task.run,
         question=question.to_json(),
+        exact=Exact(question.split, _digest(model)) if is_hidden else None,
     )
     if noise is not None:
         ledger.charge(account, noise.mechanism, number=number)
+
+
+def _require_one_row(terms: CountTerms) -> None:
+    """A cell of so many rows is one of so many companies only where each has one row."""
+    if terms.rows_per_company > 1:
+        expected, hint = "1, for exact counts", "one company with 12 months would fill a cell that is shown; or noise"
+        found = str(terms.rows_per_company)
+        raise PolicyRefused("task.counts.rows_per_company", found=found, expected=expected, hint=hint)
+
+
+def _digest(model: nn.Module) -> str:
+    """One for equal weights, in whatever order they came."""
+    found = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        found.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        found.update(value.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _counts(model: nn.Module, here: Institution, task: Task, question: Question, *, number: int) -> Counted:

@@ -112,6 +112,7 @@ def conduct(
         members=members,
         pinned=pinned,
         may_fail=register is not None,
+        is_open=register is None,  # on one machine, as a study that tries a federation out
     )
     if task.privacy is None:
         return Conducted(state, members, {}, evaluations=evaluations)

@@ -33,11 +33,12 @@ def ask_questions(
     members: Sequence[Member],
     pinned: Mapping[str, PublicIdentity] | None = None,
     may_fail: bool = False,
+    is_open: bool = False,
 ) -> tuple[Evaluated, ...]:
     """One evaluation a question, in their order.
 
     With `may_fail` one that too few institutions answer is left out, with a line in the log: at a consortium the model
-    is there by then, and evaluations are spent where a coordinator was killed and asks again.
+    is there by then, and evaluations are spent where a coordinator was killed and asks again. is_open: see `evaluate`.
 
     Raises:
         FederationError: see `evaluate`.
@@ -53,6 +54,7 @@ def ask_questions(
                 members=members,
                 number=number,
                 pinned=pinned,
+                is_open=is_open,
                 quorum=plan.quorum,
                 deadline_seconds=plan.deadline_seconds,
                 poll_seconds=plan.poll_seconds,

@@ -36,8 +36,9 @@ class CountTerms:
 
     evaluations: how many the whole study has, over all its runs; an attempt that failed is one of them. epsilon, delta:
     of all of them together, for one company at one institution; no epsilon means exact counts. rows_per_company: the
-    last so many held-out rows of a company count, so that the noise is for one company and not for one row. dropouts:
-    how many institutions of a masked sum may be missing, whose share of the noise is made up for.
+    last so many held-out rows of a company count, so that the noise is for one company and not for one row; exact
+    counts take 1, unless the rows are open. dropouts: how many institutions of a masked sum may be missing, whose
+    share of the noise is made up for.
 
     >>> CountTerms(evaluations=4, epsilon=2.0).is_noised
     True

@@ -25,7 +25,6 @@ from fedcredit.federation.counting import LARGEST_COUNT, SMALLEST_CELL, Question
 from fedcredit.federation.exchange import Exchange
 from fedcredit.federation.messages import ARRAYS, CONFIG, COUNTS, MAX_EXAMPLES, QUESTION, Task
 from fedcredit.federation.secure import MaskedCollector
-from fedcredit.privacy.counted import spent_by
 from fedcredit.trust.keys import PublicIdentity
 
 log = logging.getLogger(__name__)
@@ -36,9 +35,11 @@ class Evaluated:
     """What one evaluation gave.
 
     counts: (segments, 2, bins) of good and bad held-out rows on the public score grid; the last segment has the rows of
-    no named one. Noised counts may be below 0. small: segments with fewer than SMALLEST_CELL rows of a class, whose
-    counts are not shown here but as zeros. epsilon_metrics: what this evaluation and those before it have spent of each
-    company, apart from training; None for exact counts. deviation: of the noise in one cell of the sum.
+    no named one. Noised counts may be below 0; exact ones have no cell below SMALLEST_CELL, unless the rows are open.
+    small: segments with fewer than SMALLEST_CELL rows of a class in cells that are shown, whose counts are zeros here.
+    epsilon_metrics: what all evaluations of the study spend of each company at most, apart from training; None for
+    exact counts. Which of them an institution has answered is in its own ledger. deviation: of the noise in one cell of
+    the sum.
     """
 
     question: Question
@@ -82,14 +83,15 @@ def evaluate(
     members: Sequence[Member],
     number: int = 1,
     pinned: Mapping[str, PublicIdentity] | None = None,
+    is_open: bool = False,
     quorum: int = 1,
     deadline_seconds: float = 600.0,
     poll_seconds: float = 0.5,
 ) -> Evaluated:
     """Ask every institution of the run once, and add up what comes back.
 
-    number: of this evaluation in its study, counted from 1, each once. pinned: the identities of the institutions, for
-    a task with masking.
+    number: of this evaluation in its run, counted from 1, each once. pinned: the identities of the institutions, for a
+    task with masking. is_open: whoever runs this holds the rows as well, so that small cells of an exact sum are kept.
 
     Raises:
         FederationError: fewer than `quorum` institutions gave counts, or their masked sum could not be opened.
@@ -104,7 +106,7 @@ def evaluate(
     names = {member.node: member.institution for member in members}
     exchange = Exchange(grid, names, deadline_seconds=deadline_seconds, poll_seconds=poll_seconds)
     incoming = record_of({name: encode(value) for name, value in arrays.items()})
-    run = _Evaluation(task, question, number, exchange, incoming)
+    run = _Evaluation(task, question, number, exchange, incoming, is_open)
     found = run.in_the_clear() if task.masking is None else run.under_masks(members, pinned or {})
     if len(found.institutions) < quorum:
         reasons = ", ".join(sorted({*found.quarantined.values(), *(["deadline"] if found.missing else [])}))
@@ -121,6 +123,7 @@ class _Evaluation:
     number: int
     exchange: Exchange
     incoming: ArrayRecord
+    is_open: bool
 
     def in_the_clear(self) -> Evaluated:
         """Each institution's counts, admitted or set aside on their own."""
@@ -178,7 +181,10 @@ class _Evaluation:
         groups = self.task.masking.groups if self.task.masking is not None else ()
         noise = release_of(self.task, group=groups[0] if groups else ())
         delta = terms.delta if terms is not None and noise is not None else None
-        shown, small = shown_counts(np.zeros(shape, np.int64) if counts is None else counts, self.question)
+        # In the clear each institution has left out its own small cells; it alone knows whether its rows are open.
+        is_whole = noise is None and bool(groups) and not self.is_open
+        total = np.zeros(shape, np.int64) if counts is None else counts
+        shown, small = shown_counts(total, self.question, smallest=SMALLEST_CELL if is_whole else 0)
         return Evaluated(
             question=self.question,
             counts=shown,
@@ -186,19 +192,26 @@ class _Evaluation:
             small=small,
             quarantined=dict(quarantined),
             missing=tuple(missing),
-            epsilon_metrics=spent_by(noise, evaluations=self.number, delta=delta) if noise and delta else None,
+            epsilon_metrics=terms.epsilon if terms is not None else None,
             delta=delta,
             deviation=noise.deviation_of_sum(noises) if noise is not None else 0.0,
         )
 
 
-def shown_counts(counts: NDArray[np.int64], question: Question) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The counts without segments that have too few rows of a class, and the names of those.
+def shown_counts(
+    counts: NDArray[np.int64], question: Question, *, smallest: int = 0
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The counts without cells below `smallest`, without segments that then have too few rows of a class, and the names
+    of those.
 
     >>> shown, small = shown_counts(np.array([[[9, 90], [5, 4]]]), Question(bins=8))
     >>> shown.sum(), small
     (np.int64(0), ('all',))
+    >>> shown_counts(np.array([[[9, 90], [30, 4]]]), Question(bins=8), smallest=10)[0].tolist()
+    [[[0, 90], [30, 0]]]
     """
+    if smallest:
+        counts = np.where(counts < smallest, 0, counts)
     totals = counts.sum(axis=2)
     is_small = (totals < SMALLEST_CELL).any(axis=1)
     names = segment_names(question)

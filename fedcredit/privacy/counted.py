@@ -43,15 +43,6 @@ def solve_release(epsilon: float, *, delta: float, evaluations: int, rows: int =
     return Release(1 / scale, rows, shares)
 
 
-def spent_by(release: Release, *, evaluations: int, delta: float) -> float:
-    """Epsilon of so many equal releases together.
-
-    >>> round(spent_by(solve_release(2.0, delta=1e-5, evaluations=4), evaluations=2, delta=1e-5), 2)
-    1.0
-    """
-    return min(joint_epsilon([release.mechanism.times(evaluations)], delta=delta), evaluations * release.epsilon)
-
-
 def _mechanism(scale: float, count: int) -> Mechanism:
     if not 0.0 < scale < math.inf:
         raise ConfigError("counts.epsilon", found=f"noise of scale {scale:.3g}", expected="a number above 0")

@@ -71,10 +71,13 @@ KEY, TITLE = "counted", "Counted at the institutions"
 def _said(one: Evaluated) -> str:
     words = f"{len(one.institutions)} institutions counted their held-out rows ({one.question.split})."
     if one.epsilon_metrics is None:
-        return f"{words} The counts are exact, and cost no epsilon of metrics that was told."
+        return (
+            f"{words} The counts are exact and have no epsilon. Unless the rows are open, cells of fewer than 10 rows "
+            "are left out, of the totals and the figures too."
+        )
     return (
-        f"{words} The counts are noised by {as_text(one.deviation)} rows a cell; with those before it this has spent "
-        f"epsilon {as_text(one.epsilon_metrics)} of each company, apart from training."
+        f"{words} The counts are noised by {as_text(one.deviation)} rows a cell. All evaluations of the study together "
+        f"spend at most epsilon {as_text(one.epsilon_metrics)} of a company at each institution, apart from training."
     )
 
 

@@ -36,9 +36,7 @@ def test_a_study_s_counts_come_masked_noised_and_charged_and_not_once_too_often(
     pool = ScoreGrid(16).count(probabilities(model, torch.from_numpy(everyone.x)), everyone.y)
     for one in done.evaluations:
         assert np.abs(one.counts[0] - pool).max() <= 12 * max(one.deviation, 0.5)
-    spent = [one.epsilon_metrics for one in done.evaluations]
-    assert all(value is not None for value in spent)
-    assert spent == pytest.approx([5.0, 10.0], abs=0.5)
+    assert [one.epsilon_metrics for one in done.evaluations] == [10.0, 10.0]  # of all, in each of them
     for name in NAMES:
         home = world.founded.nodes[name]
         charged = [entry for entry in Ledger(home.ledger).entries() if entry.event == "charge"]

@@ -58,7 +58,7 @@ def test_noised_counts_give_an_auc_with_the_noise_in_its_interval_and_their_epsi
     low, high = (float(end) for end in row[3].split("[")[1].rstrip("]").split(", "))
     assert low < auc(y, p) < high
     assert row[4:] == ("–", "–")
-    assert "epsilon 2.000 of each company" in section.says[0]
+    assert "All evaluations of the study together spend at most epsilon 2.000" in section.says[0]
 
 
 def test_small_segment_is_not_counted(tmp_path: Path) -> None:
