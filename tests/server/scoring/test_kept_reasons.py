@@ -85,7 +85,8 @@ def test_no_answer_to_an_institution_names_a_field_above_its_level(grades: Grade
 def test_an_institution_reads_what_was_made_for_level_3_alone(
     model: Bundle, texts: dict[str, str], grades: Grades
 ) -> None:
-    for role, level in (("institution", 3), ("auditor", 4)):
+    cases: tuple[tuple[Role, int], ...] = (("institution", 3), ("auditor", 4))
+    for role, level in cases:
         found = explain(model, COMPANIES, level=level)
         for row, company in enumerate(found.scores["company"].head(5)):
             for language in get_args(Language):
