@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +64,27 @@ def explain(
         ModelError: the table is not of the model's schema, or a column has no typical value.
         ConfigError: no such company or level.
     """
+    return explain_levels(
+        bundle, table, levels=(level,), typical=typical, company=company, most=most, top=top, scale=scale
+    )[0]
+
+
+def explain_levels(
+    bundle: Bundle,
+    table: Table,
+    *,
+    levels: Sequence[int],
+    typical: Typical | None = None,
+    company: str | None = None,
+    most: int = 5,
+    top: int = 3,
+    scale: MasterScale = MASTER,
+) -> list[Explained]:
+    """What `explain` says to a viewer of each level, in their order; the contributions are computed once.
+
+    Raises:
+        ModelError: as of `explain`. ConfigError: as of `explain`.
+    """
     schema = table.schema
     if schema.sha256 != bundle.schema.sha256:
         found, expected = f"schema {schema.sha256[:12]}", f"{bundle.schema.sha256[:12]}, which the model learnt from"
@@ -92,21 +113,6 @@ def explain(
     better, owners = _directions(bundle, columns)
     fields = fields_of(schema, better=better, factors=owners, has_history=has_history)
     p = calibrated(parts.logit)
-    reasons = find_reasons(
-        fields=fields,
-        values=values,
-        typical=compared,
-        shares=parts.shares,
-        pd_now=p,
-        place=scale.place,
-        grades=[grade.name for grade in scale.grades],
-        pd_at=pd_at,
-        monotone=better,
-        level=level,
-        most=most,
-        top=top,
-    )
-    shown = _shown(bundle, columns, fields, level=level)
     scores = pd.DataFrame(
         {
             "company": windows.company,
@@ -116,9 +122,28 @@ def explain(
             "model_version": bundle.version,
         }
     )
-    factors = tuple(name for name, is_shown in zip(parts.factors, shown, strict=True) if is_shown)
     typical_pd = float(calibrated(np.array([parts.typical_logit]))[0])
-    return Explained(scores, reasons, typical_pd, factors, parts.by_factor[:, np.flatnonzero(shown)])
+
+    def seen_at(level: int) -> Explained:
+        reasons = find_reasons(
+            fields=fields,
+            values=values,
+            typical=compared,
+            shares=parts.shares,
+            pd_now=p,
+            place=scale.place,
+            grades=[grade.name for grade in scale.grades],
+            pd_at=pd_at,
+            monotone=better,
+            level=level,
+            most=most,
+            top=top,
+        )
+        shown = _shown(bundle, columns, fields, level=level)
+        factors = tuple(name for name, is_shown in zip(parts.factors, shown, strict=True) if is_shown)
+        return Explained(scores, reasons, typical_pd, factors, parts.by_factor[:, np.flatnonzero(shown)])
+
+    return [seen_at(level) for level in levels]
 
 
 def medians(table: Table) -> dict[str, float | str]:

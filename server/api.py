@@ -106,13 +106,22 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
         """Score up to 1000 companies; one that is refused stops no other. Roles institution and data_scientist."""
         return await door.answer(request, "/score/batch", SCORE_ROLES, many)
 
-    @app.get("/grades/{company}", responses=described.answers(messages.Path, None, 401, 403, 404, 422, 429, 500, 503))
+    @app.get(
+        "/grades/{company}",
+        openapi_extra={"parameters": [described.LANGUAGE]},
+        responses=described.answers(messages.Path, None, 401, 403, 404, 422, 429, 500, 503),
+    )
     async def grade(request: Request, company: str) -> Response:
         """A company's newest grade, its reasons, and its path; roles institution and auditor."""
 
         async def found(caller: Caller, _: bytes) -> Answer:
             now, hours = datetime.now(UTC), service.policy.fresh_hours
+<<<<<<< HEAD
             path = await in_thread().run_in_executor(readers, lambda: grades.path(company, caller, now, hours))
+=======
+            language = messages.language_of(request.query_params.getlist("language"))
+            path = await in_thread().run_in_executor(workers, grades.path, company, caller, now, hours, language)
+>>>>>>> wip-bookreasons
             return told(path)
 
         return await door.answer(request, "/grades", GRADE_ROLES, found)

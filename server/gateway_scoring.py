@@ -13,7 +13,7 @@ from server.scoring.messages import MOST_BYTES
 IDLE_SECONDS = 15  # below what uvicorn is told, so that no request meets a connection that is being closed
 COMPANY = r"(?:[A-Za-z0-9_~-]|%[0-9A-F]{2})(?:[A-Za-z0-9._~-]|%[0-9A-F]{2}){0,191}"
 SCORES = r"/v1/score(?:/batch)?"
-READS = rf"/v1/score/(?:grades/{COMPANY}|models|health|openapi\.json)"
+READS = rf"/v1/score/(?:grades/{COMPANY}(?:\?language=(?:zh|en))?|models|health|openapi\.json)"
 METRICS = r"/v1/score/metrics"
 ROLE = "{link.role}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -56,8 +56,8 @@ def as_dict(reasons: Reasons, row: int, *, language: Language = "en") -> dict[st
     """The reasons of one company for JSON, with what is hidden and that in words."""
     return {
         "grade": reasons.grades[int(reasons.grade[row])],
-        "reasons": [asdict(reason) for reason in reasons_of(reasons, row, language=language)],
-        "strengths": [asdict(reason) for reason in reasons_of(reasons, row, language=language, lowers=True)],
+        "reasons": [dict(vars(reason)) for reason in reasons_of(reasons, row, language=language)],
+        "strengths": [dict(vars(reason)) for reason in reasons_of(reasons, row, language=language, lowers=True)],
         "hidden_percent": hidden_percent(reasons, row),
         "level": reasons.level,
         "notes": notes(reasons, row, language=language),

@@ -51,6 +51,15 @@ ASKED = {
 }
 
 
+LANGUAGE = {
+    "name": "language",
+    "in": "query",
+    "required": False,
+    "description": "Of the reasons.",
+    "schema": {"type": "string", "enum": ["zh", "en"], "default": "en"},
+}
+
+
 def asks(kind: type[Any], example: Any) -> dict[str, Any]:
     """`openapi_extra` of an address that takes a body."""
     content = {"application/json": {"schema": _ref(kind), "examples": {"a": {"value": example}}}}

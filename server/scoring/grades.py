@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import datetime
 from pathlib import Path as Folder
-from typing import Any
 
+from fedcredit.credit.path import Stop
+from fedcredit.credit.path import path as stops_of
+from fedcredit.credit.sentences import Language
 from server.scoring.book import BookError, ScoreBook
+from server.scoring.kept_reasons import read_reasons
 from server.scoring.messages import Path, Step
 from server.scoring.refusal import ScoringRefused
 from server.scoring.scored import Scored
@@ -18,7 +20,6 @@ WAIT_SECONDS = 2.0  # for whoever writes the book
 LONGEST = 64
 # JR/T 0197-2020: who answers a company's questions sees restricted fields, who examines the model confidential ones.
 LEVEL = {"institution": 3, "data_scientist": 2, "ops": 1, "auditor": 4}
-UNKNOWN = 5  # of reasons that do not say
 
 
 class Grades:
@@ -28,7 +29,7 @@ class Grades:
         self._path, self._lock = path, threading.Lock()
         self._book: ScoreBook | None = None
 
-    def path(self, company: str, caller: Caller, now: datetime, fresh_hours: float) -> Path:
+    def path(self, company: str, caller: Caller, now: datetime, fresh_hours: float, language: Language = "en") -> Path:
         """The company's grades. Raises ScoringRefused: it is unknown, or the book is locked."""
         if not 0 < len(company) <= LONGEST:
             raise ScoringRefused("company", code="field", found="another length", expected=f"1 to {LONGEST} characters")
@@ -44,17 +45,19 @@ class Grades:
             raise ScoringRefused(
                 "company", code="unknown-company", found="no score", expected="a scored company", hint=hint
             )
-        told = _reasons(newest.reasons)
-        is_shown = told is not None and _level(told) <= LEVEL[caller.role]
+        seen = read_reasons(newest.reasons, level=LEVEL[caller.role], language=language)
+        steps = _steps(path)
         return Path(
             company=company,
             grade=newest.grade or "",
             pd=newest.pd,
             age_hours=round(newest.age_hours(now), 3),
             is_fresh=not newest.is_stale(now, fresh_hours),
-            path=[_step(one) for one in path],
-            reasons=told if is_shown else None,
-            are_reasons_hidden=told is not None and not is_shown,
+            path=steps,
+            upgrades=sum(step.move == "upgrade" for step in steps),
+            downgrades=sum(step.move == "downgrade" for step in steps),
+            reasons=seen.reasons,
+            are_reasons_hidden=seen.is_hidden,
         )
 
     def close(self) -> None:
@@ -70,18 +73,13 @@ class Grades:
             return self._book
 
 
-def _reasons(text: str | None) -> dict[str, Any] | None:
-    found = json.loads(text) if text else None
-    return found if isinstance(found, dict) else None
+def _steps(scores: list[Scored]) -> list[Step]:
+    """By period. A score without a grade, of a model that was not calibrated, is in the path and moves nothing."""
+    stops = {stop.period: stop for stop in stops_of((one.period, one.pd) for one in scores if one.grade)}
+    return [_step(one, stops.get(one.period)) for one in scores]
 
 
-def _level(reasons: dict[str, Any]) -> int:
-    """For whom the book's reasons were made: `credit.reasons` left out what is above that level."""
-    found = reasons.get("level", UNKNOWN)
-    return found if type(found) is int else UNKNOWN
-
-
-def _step(one: Scored) -> Step:
+def _step(one: Scored, stop: Stop | None) -> Step:
     return Step(
         period=one.period or None,
         pd=one.pd,
@@ -90,4 +88,6 @@ def _step(one: Scored) -> Step:
         coverage=one.coverage,
         known_at=one.input_known_at,
         scored_at=one.scored_at,
+        notches=None if stop is None else stop.notches,
+        move=None if stop is None else stop.move,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from fedcredit.credit.path import Move
 from server.scoring.refusal import ScoringRefused
 
 MOST_BYTES = 2 << 20  # a body
@@ -89,7 +91,11 @@ class Scores(Struct):
 
 
 class Step(Struct):
-    """A grade of a company's path."""
+    """A grade of a company's path.
+
+    notches: how many better than the graded period before, negative where worse; move: what that is. Both null where
+    the score has no grade. Two periods of other model versions may differ by the model alone.
+    """
 
     period: str | int | None
     pd: float
@@ -98,10 +104,15 @@ class Step(Struct):
     coverage: float
     known_at: str | None
     scored_at: str
+    notches: int | None
+    move: Move | None
 
 
 class Path(Struct):
-    """A company's newest grade, its reasons as far as the caller may see them, and the grades before it."""
+    """A company's newest grade, its reasons as far as the caller may see them, and the grades before it.
+
+    upgrades, downgrades: how many periods of the path moved the grade.
+    """
 
     company: str
     grade: str
@@ -109,8 +120,20 @@ class Path(Struct):
     age_hours: float | None
     is_fresh: bool
     path: list[Step]
+    upgrades: int
+    downgrades: int
     reasons: dict[str, Any] | None
     are_reasons_hidden: bool
+
+
+def language_of(said: Sequence[str]) -> Literal["zh", "en"]:
+    """The language that an address asks for, English where it names none. Raises ScoringRefused: it is another."""
+    match list(said):
+        case [] | ["en"]:
+            return "en"
+        case ["zh"]:
+            return "zh"
+    raise ScoringRefused("language", code="field", found="another value", expected="zh or en")
 
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {

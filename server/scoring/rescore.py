@@ -20,6 +20,7 @@ from fedcredit.errors import FedCreditError, TableError
 from fedcredit.models import bundle as bundles
 from fedcredit.models.bundle import Bundle
 from server.scoring.book import ScoreBook
+from server.scoring.explaining import Explaining
 from server.scoring.inputs import Inputs
 from server.scoring.scored import Freshness
 
@@ -33,7 +34,8 @@ class Rescored:
     """What a run did. `moment`: up to when all that came in is in the scores (earlier than asked for, at an outage).
 
     `due` companies had to be scored: for `no_score`, `champion` (the score was another model's), `inputs` or `age`,
-    the first that holds; `scored` were. `fault` says what kept the inputs from being refreshed.
+    the first that holds; `scored` were. `fault` says what kept the inputs from being refreshed. `explained` scores were
+    kept with their reasons, which took `seconds_explaining` of `seconds`; `no_reasons` says why any were not.
     """
 
     model_version: str
@@ -44,10 +46,14 @@ class Rescored:
     freshness: Freshness
     seconds: float
     fault: str = ""
+    explained: int = 0
+    seconds_explaining: float = 0.0
+    no_reasons: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         said = asdict(self) | {"moment": f"{self.moment.isoformat()}Z", "seconds": round(self.seconds, 3)}
+        said |= {"seconds_explaining": round(self.seconds_explaining, 3)}
         return said | {"freshness": self.freshness.as_dict()}
 
 
@@ -59,12 +65,14 @@ def rescore(
     as_of: datetime | None = None,
     renew_hours: float = RENEW_HOURS,
     is_dry_run: bool = False,
+    has_reasons: bool = True,
     on_batch: Callable[[int, int], None] = lambda done, due: None,
 ) -> Rescored:
     """Refresh the inputs, then score what is due, the oldest first, and write it down batch by batch.
 
     Where the inputs cannot be refreshed, the last ones are used for what another champion or new companies need; the
-    scores speak of that earlier moment, so they grow old and are told as stale, and `fault` says why.
+    scores speak of that earlier moment, so they grow old and are told as stale, and `fault` says why. A score that
+    cannot be explained is kept without reasons. `has_reasons=False` explains none.
 
     Raises:
         FedCreditError: there are no inputs at all, or the book cannot be written; whole batches stay.
@@ -84,15 +92,19 @@ def rescore(
     companies = inputs.companies()
     due = find_due(companies, book.newest(), model_version=bundle.version, moment=moment, renew_hours=renew_hours)
     scored = 0
+    writer = Explaining(bundle, is_wanted=has_reasons)
     if not is_dry_run:
         book.live(companies.loc[companies["is_live"], "company"].tolist())
         known = companies.set_index("company")["input_known_at"]
         for start in range(0, len(due), CHUNK):
             wanted = due["company"].iloc[start : start + CHUNK].tolist()
-            found = graded(bundles.score(bundle, inputs.rows(wanted)), scale=bundle.scale)
-            scored += book.put(
-                found.assign(input_known_at=known.reindex(found["company"]).to_numpy()), scored_at=moment
+            rows = inputs.rows(wanted)
+            found = graded(bundles.score(bundle, rows), scale=bundle.scale)
+            found = found.assign(
+                input_known_at=known.reindex(found["company"]).to_numpy(),
+                reasons=pd.Series(writer.texts(rows, found["company"]), index=found.index, dtype=object),
             )
+            scored += book.put(found, scored_at=moment)
             on_batch(scored, len(due))
     return Rescored(
         model_version=bundle.version,
@@ -103,6 +115,9 @@ def rescore(
         freshness=book.freshness(now),
         seconds=time.monotonic() - began,
         fault=fault,
+        explained=writer.explained,
+        seconds_explaining=writer.seconds,
+        no_reasons=writer.fault,
     )
 
 

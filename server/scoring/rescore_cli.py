@@ -42,6 +42,9 @@ def rescore_model(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is due by the last refresh; score nothing.")
     ] = False,
+    no_reasons: Annotated[
+        bool, typer.Option("--no-reasons", help="Keep grades without their reasons, which is faster.")
+    ] = False,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +71,7 @@ def rescore_model(
         as_of=_moment(as_of) if as_of is not None else None,
         is_dry_run=dry_run,
         renew_hours=renew_hours,
+        has_reasons=not no_reasons,
         on_batch=_progress,
     )
     typer.echo(json.dumps(done.as_dict(), ensure_ascii=False) if as_json else _text(done))
@@ -135,8 +139,11 @@ def _progress(done: int, due: int) -> None:
 def _text(done: Rescored) -> str:
     why = ", ".join(f"{count} {WHY[word]}" for word, count in done.why.items()) or "nothing"
     fresh = done.freshness
+    reasons = f"{done.explained} with reasons, in {done.seconds_explaining:.1f} s of these"
+    if done.no_reasons and done.scored:
+        reasons += f"; {done.scored - done.explained} without: {done.no_reasons}"
     return (
         f"{done.model_version}, as of {done.moment:%Y-%m-%d %H:%M}: {why}; {done.scored} of {done.due} scored"
-        f" in {done.seconds:.1f} s\n"
+        f" in {done.seconds:.1f} s\n{reasons}\n"
         f"younger than {fresh.hours:g} hours: {fresh.fresh} of {fresh.live} ({fresh.share:.2%})"
     )

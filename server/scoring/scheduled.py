@@ -29,6 +29,7 @@ def run_on_hub(
     as_of: datetime | None = None,
     is_dry_run: bool = False,
     renew_hours: float = RENEW_HOURS,
+    has_reasons: bool = True,
     on_batch: Callable[[int, int], None] = lambda done, due: None,
 ) -> Rescored:
     """Rescore the companies of a hub with the champion on the desk; `intake` takes in what the sources sent.
@@ -43,7 +44,15 @@ def run_on_hub(
                 store, bundle.schema, time=bundle.time, intake=(lambda: intake(store)) if intake is not None else None
             )
 
-        return run(desk, opened, as_of=as_of, is_dry_run=is_dry_run, renew_hours=renew_hours, on_batch=on_batch)
+        return run(
+            desk,
+            opened,
+            as_of=as_of,
+            is_dry_run=is_dry_run,
+            renew_hours=renew_hours,
+            has_reasons=has_reasons,
+            on_batch=on_batch,
+        )
 
 
 def run(
@@ -53,6 +62,7 @@ def run(
     as_of: datetime | None = None,
     is_dry_run: bool = False,
     renew_hours: float = RENEW_HOURS,
+    has_reasons: bool = True,
     on_batch: Callable[[int, int], None] = lambda done, due: None,
 ) -> Rescored:
     """One run of the desk's champion over these inputs; its record is kept unless it is dry."""
@@ -68,7 +78,15 @@ def run(
         try:
             write_record(desk / RECORD, begun)
             with ScoreBook(desk / BOOK) as book:
-                done = rescore(book, inputs(bundle), bundle, as_of=now, renew_hours=renew_hours, on_batch=on_batch)
+                done = rescore(
+                    book,
+                    inputs(bundle),
+                    bundle,
+                    as_of=now,
+                    renew_hours=renew_hours,
+                    has_reasons=has_reasons,
+                    on_batch=on_batch,
+                )
         except FedCreditError as fault:
             _keep(desk, "failed", begun, fault=str(fault))
             raise

@@ -73,7 +73,14 @@ def test_an_institution_scores_by_its_certificate_and_its_token(both: Both, line
     assert json.loads(answer.body)["company"] == "company-a"
     batch = harbour.ask("POST", "/v1/score/batch", headers=JSON | token, body=body({"companies": [asked()]}))
     assert json.loads(batch.body)["scores"][0]["arm"] == "champion"
-    for path, status in (("models", 200), ("health", 200), ("openapi.json", 200), ("grades/%E6%9F%90", 404)):
+    company = "grades/%E6%9F%90"
+    for path, status in (
+        ("models", 200),
+        ("health", 200),
+        ("openapi.json", 200),
+        (company, 404),
+        (f"{company}?language=zh", 404),
+    ):
         assert harbour.ask("GET", f"/v1/score/{path}", headers=token).status == status, path
     assert line("ops").ask("GET", "/v1/score/metrics", headers=both.token("ops", "ops")).status == 200
 
@@ -130,6 +137,8 @@ def test_who_has_left_is_refused_whatever_the_token(both: Both, line: Callable[[
         ("GET", "/v1/score/grades/../metrics"),
         ("GET", "/v1/score/grades/a/b"),
         ("GET", "/v1/score/grades/.."),
+        ("GET", "/v1/score/grades/a?language=fr"),
+        ("GET", "/v1/score/grades/a?language=zh&language=en"),
         ("GET", "/v1/score/docs"),
         ("POST", "/score"),
     ],

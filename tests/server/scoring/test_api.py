@@ -158,6 +158,15 @@ def test_a_company_s_path_comes_with_reasons_up_to_the_caller_s_level(serving: S
             assert (seen["reasons"] is not None, seen["are_reasons_hidden"]) == (shown, not shown)
 
 
+def test_a_path_says_how_far_it_moved_and_takes_two_languages(serving: Serving) -> None:
+    _, seen, _ = serving.ask("GET", "/grades/known?language=zh")
+    assert [(one["notches"], one["move"]) for one in seen["path"]] == [(0, "first"), (1, "upgrade")]
+    assert (seen["upgrades"], seen["downgrades"]) == (1, 0)
+    for wrong in ("fr", "zh&language=en", ""):
+        status, answer, _ = serving.ask("GET", f"/grades/known?language={wrong}")
+        assert (status, answer["code"], answer["where"]) == (422, "field", "language")
+
+
 def test_an_unknown_company_is_not_found_and_an_old_grade_is_flagged(serving: Serving) -> None:
     status, answer, _ = serving.ask("GET", "/grades/nobody")
     assert (status, answer["code"]) == (404, "unknown-company")

@@ -23,7 +23,9 @@ from fedcredit.models import bundle as bundles
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.bundle import Bundle
 from server.scoring.book import ScoreBook
+from server.scoring.explaining import NOT_WANTED
 from server.scoring.inputs import HubInputs
+from server.scoring.kept_reasons import read_reasons
 from server.scoring.rescore import rescore
 from tests.data.hub.raw_rows import at_random, months, rows, store_of
 
@@ -97,6 +99,28 @@ def test_scores_are_those_of_the_table_that_the_hub_builds(world: World, store: 
             assert one.pd == pytest.approx(expected.loc[name, "pd"], abs=1e-6)
             assert one.coverage == pytest.approx(expected.loc[name, "coverage"])
             assert (one.period, one.model_version) == ("2024-12", bundle.version)
+
+
+def test_each_score_is_kept_with_its_reasons_unless_none_are_wanted(
+    world: World, store: DuckStore, tmp_path: Path
+) -> None:
+    first, other = world.models
+    with ScoreBook(tmp_path / "scores.sqlite") as book:
+        done = rescore(book, HubInputs(store, first.schema, time=TIME), first, as_of=NOON)
+        assert (done.explained, done.no_reasons) == (done.scored, "")
+        assert 0 < done.seconds_explaining < done.seconds
+        live = book.newest().query("is_live")["company"].tolist()
+        for one in (book.latest(name) for name in live):
+            assert one is not None
+            assert [read_reasons(one.reasons, level=level, language="zh").reasons is None for level in (2, 3, 4)] == [
+                False
+            ] * 3
+        inputs = HubInputs(store, other.schema, time=TIME)
+        plain = rescore(book, inputs, other, as_of=NOON + timedelta(hours=1), has_reasons=False)
+        assert (plain.scored, plain.explained, plain.no_reasons) == (done.scored, 0, NOT_WANTED)
+        found = book.latest(live[0])
+        assert found is not None
+        assert (found.model_version, found.reasons) == (other.version, None)
 
 
 def test_a_second_run_scores_nothing_and_news_of_one_company_only_that_one(

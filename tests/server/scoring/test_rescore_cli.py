@@ -71,6 +71,15 @@ def test_a_run_scores_and_freshness_and_the_metrics_say_the_same(runs: Path) -> 
     assert "stale" in invoke("freshness", NAME, runs=runs).stdout
 
 
+def test_a_run_says_how_many_have_reasons_and_why_others_have_none(runs: Path) -> None:
+    words = ("rescore", NAME, "--hub", runs.parent / "hub", "--as-of", "2024-12-20T12:00:00")
+    assert "0 with reasons" in (plain := invoke(*words, "--no-reasons", runs=runs).stdout)
+    assert "none were asked for" in plain
+    done = rescore(runs, "--as-of", "2024-12-22T12:00:00")
+    assert done["explained"] == done["scored"] > 0
+    assert done["no_reasons"] == ""
+
+
 def test_a_timer_that_comes_early_leaves_at_once(runs: Path) -> None:
     soon = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     rescore(runs, "--as-of", soon)
