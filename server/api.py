@@ -116,12 +116,8 @@ def create_app(service: Service, door: Door, *, book: Folder, name: str) -> Fast
 
         async def found(caller: Caller, _: bytes) -> Answer:
             now, hours = datetime.now(UTC), service.policy.fresh_hours
-<<<<<<< HEAD
-            path = await in_thread().run_in_executor(readers, lambda: grades.path(company, caller, now, hours))
-=======
             language = messages.language_of(request.query_params.getlist("language"))
-            path = await in_thread().run_in_executor(workers, grades.path, company, caller, now, hours, language)
->>>>>>> wip-bookreasons
+            path = await in_thread().run_in_executor(readers, grades.path, company, caller, now, hours, language)
             return told(path)
 
         return await door.answer(request, "/grades", GRADE_ROLES, found)

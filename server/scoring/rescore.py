@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fedcredit.credit.score_table import graded
@@ -99,7 +100,11 @@ def rescore(
         for start in range(0, len(due), CHUNK):
             wanted = due["company"].iloc[start : start + CHUNK].tolist()
             rows = inputs.rows(wanted)
-            found = graded(bundles.score(bundle, rows), scale=bundle.scale)
+            scores = bundles.score(bundle, rows)
+            is_number = np.isfinite(scores["pd"])
+            if not is_number.all():  # one such company stops no other's score
+                fault = fault or "companies whose indicators give no number have no new score"
+            found = graded(scores[is_number].reset_index(drop=True), scale=bundle.scale)
             found = found.assign(
                 input_known_at=known.reindex(found["company"]).to_numpy(),
                 reasons=pd.Series(writer.texts(rows, found["company"]), index=found.index, dtype=object),
