@@ -70,7 +70,7 @@ def test_kill_at_every_step_of_an_approval_keeps_who_had_signed(
 
 
 def test_kill_at_every_step_of_renewing_an_approval_leaves_the_old_one_or_the_new(world: World) -> None:
-    sha256 = world.ready(world.bundle(), ece=(0.5, None, None))
+    sha256 = world.ready(world.bundle(), ece=(0.015, None, None))
     world.validate(sha256)  # other evidence: what both have signed no longer holds
     before, bob = read_sealed(approval_path(world.desk, sha256)), key(world, "bob")
     words = ("approve", sha256[:16], "--model", NAME, "--key", bob)
