@@ -79,4 +79,4 @@ def served(line: str, *, tell: Tell) -> Iterator[str]:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        process.communicate()  # which closes its pipe too

@@ -195,7 +195,7 @@ def service(way: Journey) -> Iterator[None]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+        process.communicate()  # which closes its pipe too
 
 
 def test_the_study_trained_at_four_nodes_and_its_versions_are_registered(journey: Journey) -> None:
