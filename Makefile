@@ -44,7 +44,7 @@ test: $(STAMP)  ## the quick tests, on two cores
 
 test-all: $(STAMP)  ## everything: slow suites and notebooks
 	$(BIN)/pytest -n 2 --dist loadfile
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest -m slow
 	$(BIN)/pytest --nbmake notebooks -W default
 
 format: $(STAMP)  ## write the format
