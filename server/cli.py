@@ -91,9 +91,10 @@ def score_table(
 
     A model that was never calibrated has no grades: see `fedcredit model calibrate`.
     """
+    from fedcredit.credit.score_table import save_scores
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
-    from server.score import save_scores, score_file
+    from server.score import score_file
 
     bundle = read(resolve(name, runs=runs))
     scores = score_file(bundle, table, encoding=encoding)

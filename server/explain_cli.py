@@ -39,10 +39,11 @@ def explain(
     """Say why each company has its grade, and what would change it. Reasons above the viewer's level are not named."""
     import torch
 
+    from fedcredit.credit.score_table import read_to_score
     from fedcredit.explain import explain as explained_of
     from fedcredit.models.bundle import read
     from fedcredit.registry import resolve
-    from server.score import THREADS, read_to_score
+    from server.score import THREADS
 
     torch.set_num_threads(THREADS)
     bundle = read(resolve(name, runs=runs))

@@ -7,13 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fedcredit.credit.score_table import graded, read_to_score, save_scores
+from fedcredit.credit.score_table import graded, read_to_score
 from fedcredit.models.bundle import Bundle, score
 
 # Of torch. One scores 90,000 companies a second; two wait for each other wherever the machine has anything else to do,
 # and were twenty times slower on a loaded machine of two cores.
 THREADS = 1
-__all__ = ["graded", "read_to_score", "save_scores", "score_file"]
 
 
 def score_file(bundle: Bundle, path: Path, *, encoding: str | None = None) -> pd.DataFrame:

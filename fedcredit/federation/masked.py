@@ -105,9 +105,9 @@ def named_plan(
 
 
 def model_sha256(arrays: ArrayRecord) -> bytes:
-    """Digest of the global model as it travels: names, shapes, types and numbers, in their order."""
+    """Digest of the global model: names, shapes, types and numbers. One model in another order has no other digest."""
     found = hashlib.sha256()
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):
         found.update(json.dumps([name, array.dtype, list(array.shape), len(array.data)]).encode())
         found.update(array.data)
     return found.digest()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fedcredit.credit.fields import typical_for
+from fedcredit.credit.score_table import read_to_score
 from fedcredit.data.features import make_windows
 from fedcredit.errors import TableError
 from fedcredit.evaluation.figures import figure as as_text
@@ -16,7 +17,6 @@ from fedcredit.evaluation.figures import share
 from fedcredit.explain import can_compare, medians
 from fedcredit.models.attribution import attribute, columns_of, typical_inputs
 from fedcredit.models.bundle import Bundle
-from server.score import read_to_score
 from server.validation.content import Grid, grid
 from server.validation.drawings import bars
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.app import app
 from fedcredit.errors import ConfigError, FederationError
 from fedcredit.federation.arrays import decode, encode, record_of
 from fedcredit.federation.grid import InProcessGrid
+from fedcredit.federation.masked import model_sha256
 from fedcredit.federation.messages import ARRAYS, CONFIG, MASKED, SURVIVORS, UNMASK, WORDS, Masking, PrivacyTerms, Task
 from fedcredit.models.train import LocalSettings
 from fedcredit.privacy.weights import cap_for, size_class, weight_units
@@ -326,3 +327,10 @@ def test_distributed_noise_without_an_argument_for_it_is_refused(changed: dict[s
 def test_a_task_of_masks_survives_its_journey() -> None:
     task = make_task(masking=Masking((NAMES,), 16.0))
     assert Task.from_json(task.to_json()) == task
+
+
+def test_one_model_in_another_order_has_the_same_digest() -> None:
+    # Else the rule of one set of institutions for sums over a model would not know it again.
+    one, other = Array(np.ones(2)), Array(np.zeros(3))
+    assert model_sha256(ArrayRecord({"a": one, "b": other})) == model_sha256(ArrayRecord({"b": other, "a": one}))
+    assert model_sha256(ArrayRecord({"a": one, "b": other})) != model_sha256(ArrayRecord({"a": other, "b": one}))
