@@ -37,6 +37,7 @@ from fedcredit.errors import FedCreditError, PolicyRefused
 from fedcredit.evaluation.grid import ScoreGrid
 from fedcredit.federation import personal
 from fedcredit.federation.arrays import encode, record_of
+from fedcredit.federation.champion import CHAMPION
 from fedcredit.federation.messages import (
     ARRAYS,
     CONFIG,
@@ -68,7 +69,8 @@ def coded(handler: Handler) -> Handler:
         kind = message.metadata.message_type
         try:
             reply = handler(message, context)
-            here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+            here = institution_of(context, with_rows=kind != CHAMPION)
+            task = Task.from_config(message.content[CONFIG])
             arrays = outside_plain(task) if kind == TRAIN else outside_masked(task, here, kind)
             if kind in COUNTING:
                 arrays = counting.outside_counts(task, here, message)
@@ -246,8 +248,11 @@ def spent(message: Message, context: Context) -> Message:
 @app.query("champion")
 @coded
 def champion(message: Message, context: Context) -> Message:
-    """Verify a promoted bundle and keep it as the node's champion; that it is kept, and nothing else, goes out."""
-    here, task = institution_of(context), Task.from_config(message.content[CONFIG])
+    """Verify a promoted bundle and keep it as the node's champion; that it is kept, and nothing else, goes out.
+
+    No row is looked at, so a node that trains on none, and only scores, takes it too.
+    """
+    here, task = institution_of(context, with_rows=False), Task.from_config(message.content[CONFIG])
     permit(message, context, here, task)
     is_new = keep_champion(message, context, here)
     return Message(RecordDict({METRICS: MetricRecord({"champion": int(is_new)})}), reply_to=message)

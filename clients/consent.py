@@ -67,6 +67,8 @@ def permit(message: Message, context: Context, here: Institution, task: Task) ->
 
 def _account(message: Message, here: Institution, task: Task) -> Account | None:
     """Whose account the message is charged to; None where it spends nothing that is counted."""
+    if message.metadata.message_type == CHAMPION:
+        return None
     if message.metadata.message_type in COUNTING:
         return here.counts_account(task) if task.metrics == "noised" else None
     return here.account_of(task, delta=task.privacy.delta) if task.privacy is not None else None

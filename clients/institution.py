@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from flwr.app import Context
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ RUNS = "runs"  # in the state: a folder a run, since the platform chooses the na
 MAX_RUN_BYTES = 240  # of a run's name: a name in a folder has 255
 IN_RUN = "run"  # the node's `ledger`, where it is to be there
 
+HIGHEST_LEVEL = 5  # of JR/T 0197-2020, and that of rows which nobody has looked at
 SHORTEST_ID = 10  # of a company's id in the table; a shorter one would be found in many a count
 
 
@@ -249,8 +251,10 @@ def run_folder(state: Path, run: str) -> Path:
     return state / RUNS / run
 
 
-def institution_of(context: Context) -> Institution:
+def institution_of(context: Context, *, with_rows: bool = True) -> Institution:
     """The institution that this node's own configuration describes, under its policy; rows are read once a process.
+
+    What asks nothing of any row is answered `with_rows=False`: no table is opened, so a node needs none.
 
     Raises:
         ConfigError: the operator's configuration lacks a key.
@@ -258,18 +262,19 @@ def institution_of(context: Context) -> Institution:
         AskRefused: the operator named a policy that is not there, or not as its officer signed it.
     """
     facts = facts_of(context)
-    missing = [key for key in ("institution", "windows", "state", "label-definition") if key not in facts]
+    needed = ("institution", "state", *(("windows", "label-definition") if with_rows else ()))
+    missing = [key for key in needed if key not in facts]
     if missing:
         raise ConfigError("node_config", found=f"no {', '.join(missing)}", expected="the facts of this institution")
     said = json.dumps(facts, sort_keys=True)
     if "policy" not in facts:
-        return _read(said)
+        return _read(said, with_rows)
     if "officer" not in facts:
         expected = "the file of the officer's public identity"
         raise ConfigError("node_config", found="a policy, no officer", expected=expected)
     logged = (str(facts.get("audit", "")), str(facts.get("identity", "")))
     pinned = Pinned(str(facts["policy"]), str(facts["officer"]), *logged)
-    return _under(said, pinned.read(institution=str(facts["institution"])))
+    return _under(said, pinned.read(institution=str(facts["institution"])), with_rows)
 
 
 def facts_of(context: Context) -> dict[str, Any]:
@@ -281,9 +286,9 @@ def facts_of(context: Context) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _under(facts_json: str, policy: Policy) -> Institution:
+def _under(facts_json: str, policy: Policy, with_rows: bool) -> Institution:
     """The institution with the policy's limits beside those of its ceilings, whichever is less."""
-    here = _read(facts_json)
+    here = _read(facts_json, with_rows)
     lifetimes = [e for e in (here.ceilings.lifetime_epsilon, policy.epsilon.lifetime) if e is not None]
     sums = [least for least in (here.ceilings.least_sum, policy.least_sum) if least is not None]
     ceilings = dataclasses.replace(
@@ -293,16 +298,16 @@ def _under(facts_json: str, policy: Policy) -> Institution:
 
 
 @lru_cache(maxsize=64)
-def _read(facts_json: str) -> Institution:
+def _read(facts_json: str, with_rows: bool) -> Institution:
     facts: Mapping[str, Any] = json.loads(facts_json)
-    windows = load(Path(str(facts["windows"])))
+    windows = load(Path(str(facts["windows"]))) if with_rows else _NO_ROWS
     names = Names.of(name for name in set(windows.company.tolist()) if len(name) >= SHORTEST_ID)
     if "registry" in facts:
         names = names | read_names(Path(str(facts["registry"])))
     LOGS.watch(names)
     return Institution(
         name=str(facts["institution"]),
-        label_definition=str(facts["label-definition"]),
+        label_definition=str(facts.get("label-definition", "")),
         schema_sha256=windows.schema_sha256,
         features=windows.features,
         train=_rows(windows, "train"),
@@ -311,7 +316,7 @@ def _read(facts_json: str) -> Institution:
         state=Path(str(facts["state"])),
         allows_exact_metrics=facts.get("exact-metrics") is True,
         allows_overspending=facts.get("overspending") is True,
-        level=_raised(windows.level, facts.get("level", windows.level)),
+        level=_raised(windows.level, facts.get("level", windows.level)) if with_rows else HIGHEST_LEVEL,
         is_open=facts.get("open-rows") is True or facts.get("one-machine") is True,
         names=names,
         ledger=_ledger(facts),
@@ -324,6 +329,19 @@ def _read(facts_json: str) -> Institution:
         dataset=digest(windows),
         manifest=Path(str(facts["manifest"])) if "manifest" in facts else None,
     )
+
+
+_NONE = np.array([], dtype=np.str_)
+_NO_ROWS = Windows(
+    x=np.zeros((0, 0, 0), dtype=np.float32),
+    y=np.zeros(0, dtype=np.float32),
+    company=_NONE,
+    institution=_NONE,
+    split=_NONE,
+    features=(),
+    about=pd.DataFrame(),
+    schema_sha256="",
+)
 
 
 def _ledger(facts: Mapping[str, Any]) -> Path | None:
@@ -375,7 +393,7 @@ def _store(path: Path) -> Store:
 
 def _raised(level: int, said: object) -> int:
     """An owner may raise the level of the rows, never lower it."""
-    if not isinstance(said, int) or not level <= said <= 5:
+    if not isinstance(said, int) or not level <= said <= HIGHEST_LEVEL:
         raise ConfigError("node_config, level", found=repr(said)[:20], expected=f"the rows' own {level}, or up to 5")
     return said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,12 +120,12 @@ def load(path: Path) -> Windows:
         TableError: the file is missing, or is not what `save` wrote.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             parts = {name: held[name] for name in held.files}
         kept = {name: parts.pop(f"about_{name}") for name in CUT_BY if f"about_{name}" in parts}
         about = pd.DataFrame(kept, index=range(len(parts["y"])))
         features = tuple(parts.pop("features").tolist())
         facts = {"schema_sha256": str(parts["schema_sha256"]), "level": int(parts.get("level", 3))}
         return Windows(**{**parts, "features": features, "about": about, **facts})
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as fault:
         raise TableError(str(path), found="no readable windows", expected="a file written by `save`") from fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from clients.app import app
 from clients.champion import POINTER, Champion, ChampionRefused, champion_of, take
+from clients.facts import read_facts, write_facts
 from clients.home import NodeHome
 from clients.node_cli import node
 from fedcredit.data.schema import Table
 from fedcredit.errors import FedCreditError
 from fedcredit.federation.champion import CHAMPION, FILES, MAX_CHAMPION_BYTES, PROMOTION, Sent, task_of
 from fedcredit.federation.grid import InProcessGrid
-from fedcredit.federation.messages import CONFIG
+from fedcredit.federation.messages import CONFIG, DESCRIBE, PrivacyTerms
 from fedcredit.models import bundle as bundles
 from fedcredit.trust.envelope import SealBroken
 from fedcredit.trust.promotion import PromotionRefused
@@ -265,6 +266,48 @@ def test_a_model_of_one_officer_and_an_older_one_are_answered_by_a_code(banks: B
     assert code_of(banks.ask(Sent.from_folder(banks.folder / "bundle-1"))) == "promotion"
 
 
+@pytest.mark.parametrize("rows", ["none", "not told", "not a table"])
+def test_a_node_that_trains_on_no_rows_takes_the_champion_and_trains_nothing(banks: Banks, rows: str) -> None:
+    bundle, sent = promoted(banks.folder)
+    (config,) = banks.nodes.configs
+    if rows == "not a table":
+        Path(config["windows"]).write_bytes(b"PK\x03\x04 cut off")
+    else:
+        Path(config["windows"]).unlink()
+    if rows == "not told":
+        del config["windows"], config["label-definition"]
+    reply = banks.ask(sent)
+    assert (code_of(reply), dict(reply.content["metrics"])) == ("none", {"champion": 1})
+    assert in_force(banks.folder / "champion") == bundle.sha256
+    assert [entry.event for entry in logged(banks.nodes)][-2:] == ["asked", "left"]
+    (asked,) = InProcessGrid(app, banks.nodes.configs).send_and_receive(
+        [Message(RecordDict({CONFIG: sent.content(task_of(bundle, study=STUDY))[CONFIG]}), 1, DESCRIBE)]
+    )
+    assert code_of(asked) == ("config" if rows == "not told" else "table")  # whatever is about rows needs rows
+    govern(banks.nodes, banks.folder, stopped=True)
+    assert code_of(banks.ask(sent)) == "stopped"  # the policy still decides
+
+
+def test_no_row_is_read_for_a_champion_where_there_are_rows(banks: Banks, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, sent = promoted(banks.folder)
+
+    def opened(path: Path) -> None:
+        raise AssertionError(f"{path.name} was opened")
+
+    monkeypatch.setattr("clients.institution.load", opened)
+    assert code_of(banks.ask(sent)) == "none"
+    assert in_force(banks.folder / "champion") == bundle.sha256
+
+
+def test_a_champion_whose_task_names_privacy_touches_no_ledger(banks: Banks) -> None:
+    bundle, sent = promoted(banks.folder)
+    terms = PrivacyTerms(epsilon=1.0, delta=1e-5, clip=1.0, sample_rate=0.1, steps=1, rounds=1)
+    content = sent.content(replace(task_of(bundle, study=STUDY), privacy=terms))
+    (reply,) = InProcessGrid(app, banks.nodes.configs).send_and_receive([Message(content, 1, CHAMPION)])
+    assert code_of(reply) == "none"
+    assert not Path(banks.nodes.configs[0]["ledger"]).exists()
+
+
 # `fedcredit node score`
 
 
@@ -302,6 +345,23 @@ def test_the_node_scores_its_own_companies_as_the_platform_would(home: NodeHome,
     assert (found["model"], found["model_version"], found["promoted_by"]) == (MODEL, bundle.version, ["ann", "bob"])
     assert score(home, table, "--out", str(tmp_path / "scores.csv")).strip() == str(tmp_path / "scores.csv")
     assert pd.read_csv(tmp_path / "scores.csv")["company"].tolist() == ["a", "b"]
+
+
+def test_a_node_that_only_scores_does_so_with_the_champion_that_came_by_a_message(
+    banks: Banks, table: Path, tmp_path: Path
+) -> None:
+    bundle, sent = promoted(tmp_path)
+    home = NodeHome(tmp_path / "scores-only").make()
+    pin_manifest(home.manifest)
+    write_facts(home, institution="bank-0", server_name="gateway")
+    facts = read_facts(home).node_config(home)
+    kept = ("policy", "officer", "audit", "identity")
+    banks.nodes.configs[0] |= {key: value for key, value in facts.items() if key not in kept}
+    assert not home.windows.exists()
+    assert code_of(banks.ask(sent)) == "none"
+    found = json.loads(score(home, table, "--json"))
+    assert (found["bundle_sha256"], found["rows"], len(found["scores"])) == (bundle.sha256, 2, 2)
+    assert not home.windows.exists()
 
 
 def test_reasons_come_with_the_scores_where_they_are_asked_for(home: NodeHome, table: Path, tmp_path: Path) -> None:
