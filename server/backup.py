@@ -1,6 +1,7 @@
 """The consortium's home becomes a folder that it can be restored from, made while everything runs.
 
     BACKUPS/20261124T030000Z/{backup.json, keys.sealed, files/...}
+    BACKUPS/20261124T030000Z/runs/{backup.json, keys.sealed, files/...}    the desks of models, with --runs
 
 Everything that was committed before it began is in it. Checkpoints are copied before databases, so a ledger is never
 older than a round that it paid for. Private keys are in it only sealed under a passphrase; without one they are left
@@ -16,59 +17,59 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.backup_files import Copy, copy_database, files, is_database, write_private
+from server.backup_files import Copy, files, write_private
+from server.backup_list import FILES, KEYS, LIST, RUNS, SCHEMA, Kept
+from server.backup_runs import copy_runs, is_there
 from server.backup_seal import BackupBroken, seal
 
-LIST, KEYS, FILES = "backup.json", "keys.sealed", "files"
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One file of a backup. wal: a database that keeps a WAL, and will again."""
-
-    path: str
-    bytes: int
-    sha256: str
-    wal: bool = False
-
-
-@dataclass(frozen=True)
 class Backup:
-    """What was kept, which keys are sealed with it, and which were left out."""
+    """What was kept, which keys are sealed with it, and which were left out; `runs` is the part of the desks."""
 
     folder: Path
     time: str
     files: tuple[Kept, ...]
     keys: tuple[str, ...]
     left_out: tuple[str, ...]
+    runs: Backup | None = None
 
     @property
     def bytes(self) -> int:
         """Size of what was kept, without the keys."""
-        return sum(one.bytes for one in self.files)
+        return sum(one.bytes for one in self.files) + (self.runs.bytes if self.runs else 0)
 
 
-def backup(home: Path, into: Path, *, passphrase: bytes | None = None, keep: int | None = None) -> Backup:
-    """A whole backup of `home` in a new folder under `into`; older ones than the newest `keep` are removed after it.
+def backup(
+    home: Path, into: Path, *, runs: Path | None = None, passphrase: bytes | None = None, keep: int | None = None
+) -> Backup:
+    """A whole backup of `home`, and of the desks in `runs`, in a new folder under `into`.
+
+    Older ones than the newest `keep` are removed after it.
 
     Raises:
-        BackupBroken: there is no consortium, a database is damaged, or the disk is full; nothing was kept.
+        BackupBroken: there is no consortium, a database or a desk is damaged, or the disk is full; nothing was kept.
+        DeskRefused: another command holds a desk.
     """
     if not (home / "manifest.json").exists() and not (home / "consortium.yaml").exists():
         raise BackupBroken(str(home), found="no consortium", expected="the folder that `consortium init` made")
-    if home.resolve() in (into.resolve(), *into.resolve().parents):
-        raise BackupBroken(str(into), found="a folder inside of the home", expected="another disk, or at least folder")
+    _check_apart(home, into, runs)
     now = datetime.now(UTC)
     draft = into / f".draft-{now:%Y%m%dT%H%M%S%f}"
     try:
         (draft / FILES).mkdir(parents=True, mode=0o700)
-        made = _fill(home, draft, passphrase=passphrase, time=now.isoformat(timespec="seconds"))
+        at, desks = now.isoformat(timespec="seconds"), None
+        if runs is not None and is_there(runs):
+            (draft / RUNS).mkdir(mode=0o700)
+            desks = _put(copy_runs(runs, draft / RUNS / FILES), draft / RUNS, passphrase=passphrase, at=at)
+        made = _put(_copy_home(home, draft / FILES), draft, passphrase=passphrase, at=at, runs=desks)
         folder = _rename(draft, into, f"{now:%Y%m%dT%H%M%SZ}")
     except OSError as fault:
         found = os.strerror(fault.errno) if fault.errno else type(fault).__name__
@@ -77,27 +78,47 @@ def backup(home: Path, into: Path, *, passphrase: bytes | None = None, keep: int
         shutil.rmtree(draft, ignore_errors=True)
     _tell(home, folder.name, made)
     _sweep(into, keep)
-    return Backup(folder, made.time, made.files, made.keys, made.left_out)
+    return replace(made, folder=folder, runs=replace(desks, folder=folder / RUNS) if desks else None)
 
 
-def _fill(home: Path, draft: Path, *, passphrase: bytes | None, time: str) -> Backup:
-    copy = Copy(home, draft / FILES)
+def _check_apart(home: Path, into: Path, runs: Path | None) -> None:
+    """Return if backups go elsewhere, desks are no part of the home, and none are missing that there were before."""
+    for folder, of, what in ((into, home, "home"), (runs, home, "home"), (into, runs, "runs")):
+        if folder and of and of.resolve() in (folder.resolve(), *folder.resolve().parents):
+            found, expected = f"a folder inside of the {what}", "another disk, or at least folder"
+            raise BackupBroken(str(folder), found=found, expected=expected)
+    if runs is not None and not is_there(runs) and into.is_dir() and any(into.glob(f"*/{RUNS}/{LIST}")):
+        hint = "name the folder that has models/; or begin with a new folder of backups"
+        raise BackupBroken(str(runs), found="no desks, where backups have some", expected="the same runs", hint=hint)
+
+
+def _copy_home(home: Path, into: Path) -> Copy:
+    copy = Copy(home, into)
     copy.settle(lambda path: path.startswith("studies/"), is_strict=False)
-    databases = [path for path in files(home) if is_database(home / path)]
-    keeps_wal = {path: copy_database(home / path, draft / FILES / path) for path in databases}
+    copy.databases()
     copy.settle(lambda path: not path.startswith("studies/"), is_strict=True)
+    return copy
+
+
+def _put(copy: Copy, draft: Path, *, passphrase: bytes | None, at: str, runs: Backup | None = None) -> Backup:
+    """The list of what was copied, and the sealed keys beside it."""
     keys = {path: data for path, data in copy.secrets.items() if passphrase and not path.startswith("officers/")}
-    kept = [_kept(draft / FILES, path, wal=keeps_wal.get(path, False)) for path in files(draft / FILES)]
-    made = Backup(draft, time, tuple(kept), tuple(sorted(keys)), tuple(sorted(copy.secrets.keys() - keys.keys())))
-    listed = json.dumps({"schema": 1, **_plain(made)}, indent=1, ensure_ascii=False).encode()
+    kept = [_kept(draft / FILES, path, wal=path in copy.keeps_wal) for path in files(draft / FILES)]
+    left_out = tuple(sorted(copy.secrets.keys() - keys.keys()))
+    inner = None if runs is None else hashlib.sha256((draft / RUNS / LIST).read_bytes()).hexdigest()
+    said = {
+        "schema": SCHEMA,
+        "time": at,
+        "files": [asdict(one) for one in kept],
+        "keys": sorted(keys),
+        "left_out": left_out,
+        "runs": inner,
+    }
+    listed = json.dumps(said, indent=1, ensure_ascii=False).encode()
     _write(draft / LIST, listed)
     if passphrase and keys:
         _write(draft / KEYS, seal(keys, passphrase=passphrase, beside=listed))
-    return made
-
-
-def _plain(made: Backup) -> dict[str, object]:
-    return {name: value for name, value in asdict(made).items() if name != "folder"}
+    return Backup(draft, at, tuple(kept), tuple(sorted(keys)), left_out, runs)
 
 
 def _kept(folder: Path, path: str, *, wal: bool) -> Kept:

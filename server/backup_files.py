@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,20 +22,32 @@ SQLITE = b"SQLite format 3\x00"
 LEFTOVERS = ("-wal", "-shm", "-journal")  # of a database: what they hold is in its copy
 PROCESSES = {Path("run"), Path("superlink/flwr")}  # what they keep for themselves, and make anew
 GROWING = ("log.txt", "status.json", ".log", ".jsonl")  # never still in a run; any moment of them will do
+WHOLE = ("",)
 Looks = tuple[int, int, int]
 
 
 @dataclass
 class Copy:
-    """The copy of some files of `home`; secrets are held in memory and never written."""
+    """The copy of some files of `home`; secrets are held in memory and never written.
+
+    parts: the files and folders of `home` that are its own; of a whole home, all. keeps_wal: databases that do.
+    """
 
     home: Path
     into: Path
+    parts: Sequence[str] = WHOLE
     secrets: dict[str, bytes] = field(default_factory=dict)
     looks: dict[str, Looks] = field(default_factory=dict)
+    keeps_wal: set[str] = field(default_factory=set)
 
-    def settle(self, mine: Callable[[str], bool], *, is_strict: bool) -> None:
-        """Copy the files that `mine` names until one look at all of them finds nothing new.
+    def databases(self) -> None:
+        """Copy each database as it is at one moment. Raises BackupBroken: one is damaged."""
+        for path in files(self.home, self.parts):
+            if is_database(self.home / path) and copy_database(self.home / path, self.into / path):
+                self.keeps_wal.add(path)
+
+    def settle(self, mine: Callable[[str], bool], *, is_strict: bool, parts: Sequence[str] | None = None) -> None:
+        """Copy the files that `mine` names, of all parts or of these, until one look at all of them finds nothing new.
 
         A file is replaced whole by whoever writes it, so each copy is whole; that no two of them are of different
         moments is what the second look shows. What is not `is_strict` is taken as it is after the last pass: rounds
@@ -44,9 +56,11 @@ class Copy:
         Raises:
             BackupBroken: they go on changing.
         """
+        here = parts or self.parts
         for number in range(PASSES if is_strict else RELAXED_PASSES):
-            found = {path: looks for path, looks in walk(self.home) if mine(path)}
-            gone = {path for path in self.looks if mine(path)} - found.keys() if is_strict else set[str]()
+            found = {path: looks for path, looks in walk(self.home, here) if mine(path)}
+            known = {path for path in self.looks if mine(path) and _is_under(path, here)}
+            gone = known - found.keys() if is_strict else set[str]()
             news = [path for path, looks in found.items() if self.looks.get(path) != looks]
             for path in gone:
                 self._forget(path)
@@ -87,9 +101,9 @@ class Copy:
             (self.into / path).unlink()
 
 
-def walk(home: Path) -> Iterator[tuple[str, Looks]]:
+def walk(home: Path, parts: Sequence[str] = WHOLE) -> Iterator[tuple[str, Looks]]:
     """Path and looks of every plain file under `home`; no links and no databases."""
-    for path in files(home):
+    for path in files(home, parts):
         try:
             looks = _looks((home / path).stat(follow_symlinks=False))
             if not is_database(home / path):
@@ -98,18 +112,29 @@ def walk(home: Path) -> Iterator[tuple[str, Looks]]:
             continue
 
 
-def files(home: Path) -> list[str]:
+def files(home: Path, parts: Sequence[str] = WHOLE) -> list[str]:
     """Every plain file, relative and sorted; drafts and what processes keep for themselves are not the home's."""
-    found = []
-    for folder, folders, names in os.walk(home):
+    found = [part for part in parts if part and _is_plain(home / part)]
+    for folder, folders, names in (step for part in parts for step in os.walk(home / part)):
         here = Path(folder).relative_to(home)
         folders[:] = sorted(n for n in folders if not n.startswith(".draft-") and here / n not in PROCESSES)
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                is_plain = stat.S_ISREG((home / here / name).stat(follow_symlinks=False).st_mode)
-                if is_plain and not (name.endswith(LEFTOVERS) and is_database(_database_of(home / here / name))):
-                    found.append((here / name).as_posix())
-    return sorted(found)
+        found += [(here / name).as_posix() for name in names if _is_plain(home / here / name)]
+    return sorted(path for path in found if not _is_leftover(home / path))
+
+
+def _is_under(path: str, parts: Sequence[str]) -> bool:
+    return any(not part or path == part or path.startswith(f"{part}/") for part in parts)
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.endswith(LEFTOVERS) and is_database(_database_of(path))
 
 
 def is_database(path: Path) -> bool:

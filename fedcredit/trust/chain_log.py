@@ -147,6 +147,16 @@ def read_chain(path: Path, *, kind: type[E], public: PublicIdentity, is_each: bo
         raise cut_off(kind, path.name, found=f"{last} entries where {known[0]} were written")
 
 
+def read_copy(path: Path, *, kind: type[E], public: PublicIdentity) -> Iterator[E]:
+    """Every entry of a copy that lies elsewhere, without the file beside it: lines cut off its end do not show.
+
+    Raises:
+        PolicyRefused: the log's refusal, with the line that was edited, or the first one of another keeper.
+    """
+    with path.open("rb") as stream:
+        yield from kind.verified(_lines(stream), public=public, where=str(path), is_each=False)
+
+
 def cut_off(kind: type[ChainEntry], where: str, *, found: str) -> PolicyRefused:
     """The refusal of a log that is shorter than it was."""
     hint = "restore the log with the file beside it; or keep both as evidence elsewhere, and a new log begins"
