@@ -118,7 +118,12 @@ def _seen(seen: Path, model: str) -> Path | None:
 
 def _require_no_older(model: str, entries: list[Entry], seen: Path, public: PublicIdentity) -> None:
     """Return if what was seen is the beginning of the backup's history."""
-    known = list(read_copy(seen, kind=Entry, public=public))
+    try:
+        known = list(read_copy(seen, kind=Entry, public=public))
+    except (FedCreditError, OSError) as fault:
+        found = fault.found if isinstance(fault, FedCreditError) else "a file that cannot be read"
+        hint = "name an earlier copy of it: this one says nothing about the backup"
+        raise BackupBroken(str(seen), found=found, expected="this desk's own history", hint=hint) from None
     if not known or (len(entries) >= len(known) and entries[len(known) - 1].hash == known[-1].hash):
         return
     found = f"a history of {len(entries)} lines" if len(entries) < len(known) else "another history"

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -161,6 +162,20 @@ PROMOTER = """
 """
 
 
+def test_a_backup_waits_for_who_holds_a_desk_and_has_what_that_one_signed(platform: Platform) -> None:
+    desk, made = platform.world.desk, list[Backup]()
+    copying = threading.Thread(target=lambda: made.append(platform.backup()))
+    with desk.locked():
+        desk.record("intent", {"bundle_sha256": platform.champions[0], "version": "1"})
+        copying.start()
+        copying.join(1.0)
+        assert copying.is_alive()
+        last = desk.record("mended", {"intent": desk.state().seq, "found": "a test"})
+    copying.join(30.0)
+    assert platform.restore(made[0]).desks[0].lines == last.seq
+    assert platform.back().state().intent is None
+
+
 @pytest.mark.slow
 def test_what_was_promoted_before_a_backup_is_in_it_while_promotions_go_on(platform: Platform) -> None:
     busy = platform.runs / "models" / "fedcredit-busy"
@@ -267,6 +282,10 @@ def test_another_desks_history_is_no_earlier_one(platform: Platform) -> None:
         platform.restore(made, seen=platform.folder / "elsewhere")
     with pytest.raises(BackupBroken, match="nothing of these models"):
         platform.restore(made, seen=platform.folder / "backups")
+    path = platform.desk / "history.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"promoted", b"promotet", 1))
+    with pytest.raises(BackupBroken, match="says nothing about the backup"):
+        platform.restore(made, seen=platform.runs)
 
 
 def of_desk(made: Backup, name: str) -> Path:
