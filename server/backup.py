@@ -21,10 +21,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.backup_files import Copy, files, write_private
+from server.backup_files import Copy, write_private
 from server.backup_list import FILES, KEYS, LIST, RUNS, SCHEMA, Kept
 from server.backup_runs import copy_runs, is_there
 from server.backup_seal import BackupBroken, seal
+from server.backup_walk import files
 
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 DAY_SECONDS = 86_400

@@ -6,24 +6,19 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from server.backup_seal import BackupBroken, is_secret
+from server.backup_walk import WHOLE, Looks, files, is_database, looks_of, read_plain, walk
 
 PASSES = 40
 RELAXED_PASSES = 8
 PAUSE_SECONDS = 0.01
-SQLITE = b"SQLite format 3\x00"
-LEFTOVERS = ("-wal", "-shm", "-journal")  # of a database: what they hold is in its copy
-PROCESSES = {Path("run"), Path("superlink/flwr")}  # what they keep for themselves, and make anew
 GROWING = ("log.txt", "status.json", ".log", ".jsonl")  # never still in a run; any moment of them will do
-WHOLE = ("",)
-Looks = tuple[int, int, int]
 
 
 @dataclass
@@ -81,7 +76,7 @@ class Copy:
         target = self.into / path
         try:
             with read_plain(self.home / path) as file:
-                self.looks[path] = _looks(os.fstat(file.fileno()))
+                self.looks[path] = looks_of(os.fstat(file.fileno()))
                 head = file.read(4096)
                 if is_secret(path.rpartition("/")[2], head):
                     self.secrets[path] = head + file.read()
@@ -101,49 +96,8 @@ class Copy:
             (self.into / path).unlink()
 
 
-def walk(home: Path, parts: Sequence[str] = WHOLE) -> Iterator[tuple[str, Looks]]:
-    """Path and looks of every plain file under `home`; no links and no databases."""
-    for path in files(home, parts):
-        try:
-            looks = _looks((home / path).stat(follow_symlinks=False))
-            if not is_database(home / path):
-                yield path, looks
-        except FileNotFoundError:
-            continue
-
-
-def files(home: Path, parts: Sequence[str] = WHOLE) -> list[str]:
-    """Every plain file, relative and sorted; drafts and what processes keep for themselves are not the home's."""
-    found = [part for part in parts if part and _is_plain(home / part)]
-    for folder, folders, names in (step for part in parts for step in os.walk(home / part)):
-        here = Path(folder).relative_to(home)
-        folders[:] = sorted(n for n in folders if not n.startswith(".draft-") and here / n not in PROCESSES)
-        found += [(here / name).as_posix() for name in names if _is_plain(home / here / name)]
-    return sorted(path for path in found if not _is_leftover(home / path))
-
-
 def _is_under(path: str, parts: Sequence[str]) -> bool:
     return any(not part or path == part or path.startswith(f"{part}/") for part in parts)
-
-
-def _is_plain(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _is_leftover(path: Path) -> bool:
-    return path.name.endswith(LEFTOVERS) and is_database(_database_of(path))
-
-
-def is_database(path: Path) -> bool:
-    """Whether a file is SQLite's."""
-    try:
-        with read_plain(path) as file:
-            return file.read(len(SQLITE)) == SQLITE
-    except OSError:
-        return False
 
 
 def copy_database(source: Path, target: Path) -> bool:
@@ -169,19 +123,6 @@ def copy_database(source: Path, target: Path) -> bool:
     if verdict != "ok":
         raise BackupBroken(source.name, found="a damaged database", expected="one that SQLite finds whole")
     return keeps_wal
-
-
-def _database_of(path: Path) -> Path:
-    return path.with_name(path.name.rpartition("-")[0])
-
-
-def _looks(found: os.stat_result) -> Looks:
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def read_plain(path: Path) -> BinaryIO:
-    """A file to read; a link in its place is refused, since whoever made it may point it anywhere."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 
 def write_private(path: Path, *, is_new: bool = False) -> BinaryIO:

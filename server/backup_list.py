@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from fedcredit.errors import ConfigError
 from fedcredit.strict import build
-from server.backup_files import read_plain, write_private
+from server.backup_files import write_private
 from server.backup_seal import BackupBroken, unseal
+from server.backup_walk import read_plain
 
 LIST, KEYS, FILES, RUNS = "backup.json", "keys.sealed", "files", "runs"
 SCHEMA = 2

@@ -72,6 +72,5 @@ def _verify(folder: Path, copied: Path) -> None:
             kept(copied, champion.bundle_sha256)
     except FedCreditError as fault:
         hint = "fedcredit model history NAME --verify; restore the desk from the last good backup"
-        raise BackupBroken(
-            f"{folder.name}: {fault.where}", found=fault.found, expected=fault.expected, hint=hint
-        ) from (None)
+        where = f"{folder.name}: {fault.where}"
+        raise BackupBroken(where, found=fault.found, expected=fault.expected, hint=hint) from None

@@ -13,7 +13,8 @@ from pathlib import Path
 from server.backup_files import write_private
 from server.backup_list import RUNS, Listed, Opened, opened
 from server.backup_seal import BackupBroken
-from server.restore_runs import DeskBack, check_desks, move_registry, put, refuse_over
+from server.restore_registry import move_registry
+from server.restore_runs import DeskBack, check_desks, put, refuse_over
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,10 @@ from pathlib import Path
 from fedcredit.errors import FedCreditError
 from fedcredit.trust.chain_log import read_copy
 from fedcredit.trust.keys import Identity, PublicIdentity
-from server.backup_runs import ARTIFACTS, DESKS, HISTORY, KEY, PARTS, REGISTRY, desks
+from server.backup_runs import DESKS, HISTORY, KEY, PARTS, desks
 from server.backup_seal import BackupBroken
 from server.promotion.desk import Desk
 from server.promotion.history import Entry, replayed
-
-# Where MLflow keeps whole addresses of artifacts on this machine (its schema of 3.x).
-ADDRESSES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-    ("model_versions", "source"),
-)
 
 
 @dataclass(frozen=True)
@@ -138,19 +128,3 @@ def _lines(path: Path) -> int:
             return sum(1 for _ in file)
     except OSError:
         return 0
-
-
-def move_registry(draft: Path, runs: Path) -> None:
-    """Make the registry's addresses say where its artifacts will be: MLflow keeps them from the root of the disk."""
-    if not (draft / REGISTRY).exists():
-        return
-    to = (runs.resolve() / ARTIFACTS).as_uri()
-    with contextlib.closing(sqlite3.connect(draft / REGISTRY)) as db, db:
-        for table, column in ADDRESSES:
-            if (column,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall():
-                place = f"instr({column}, '/{ARTIFACTS}/')"
-                db.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, {place} + ?)"  # noqa: S608 - constants above
-                    f" WHERE {column} LIKE 'file:///%' AND {place} > 0 AND substr({column}, 1, ?) <> ?",
-                    (to, len(ARTIFACTS) + 1, len(to) + 1, f"{to}/"),
-                )

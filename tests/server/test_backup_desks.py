@@ -370,6 +370,14 @@ def test_desks_of_a_backup_that_is_not_whole_are_refused_whole(platform: Platfor
     assert sorted(path.name for path in platform.folder.iterdir()) == before
 
 
+def test_a_registry_that_is_no_database_restores_nothing(platform: Platform) -> None:
+    (platform.runs / "mlflow.db").write_text("x" * 5000)
+    made = platform.backup()
+    with pytest.raises(BackupBroken, match="DatabaseError"):
+        platform.restore(made)
+    assert not (platform.folder / "new-runs").exists()
+
+
 def forged(line: bytes) -> bytes:
     return line.replace(b'"reason":"a test"', b'"reason":"no test"')
 
