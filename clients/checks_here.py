@@ -51,10 +51,14 @@ def _open_to_others(subject: Subject) -> Iterator[Line]:
 
 def check_rows(subject: Subject) -> Iterator[Line]:
     """The windows can be read and trained on: finite numbers, both outcomes, this institution's name."""
-    facts, windows = need_facts(subject), windows_here(subject)
+    facts = need_facts(subject)
+    remedy = "fedcredit node data TABLE makes them from a checked table; try first with --synthetic 1"
+    if not (subject.home.folder / facts.windows).exists():
+        yield Line("rows", False, f"no {facts.windows}", f"{remedy}. A node that only scores needs none")
+        return
+    windows = windows_here(subject)
     train = windows.y[windows.split == "train"]
     problem = _problem(windows, institution=facts.institution)
-    remedy = "fedcredit node data TABLE makes them from a checked table; try first with --synthetic 1"
     if problem:
         yield Line("rows", False, problem, remedy)
         return
