@@ -74,7 +74,8 @@ def backup(
         folder = _rename(draft, into, f"{now:%Y%m%dT%H%M%SZ}")
     except OSError as fault:
         found = os.strerror(fault.errno) if fault.errno else type(fault).__name__
-        raise BackupBroken(str(into), found=found, expected="a folder with room to write") from fault
+        where = str(fault.filename or into)  # the lock of a desk has to be writable too
+        raise BackupBroken(where, found=found, expected="a folder with room to write") from fault
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _tell(home, folder.name, made)

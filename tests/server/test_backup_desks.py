@@ -431,6 +431,14 @@ def test_runs_that_are_elsewhere_are_kept_as_they_are_and_a_full_disk_restores_n
     assert champion(platform.back()) == platform.champions[-1]
 
 
+def test_a_full_disk_keeps_no_half_of_the_desks(platform: Platform) -> None:
+    good = platform.backup()
+    with small_files(2000), pytest.raises(BackupBroken):
+        platform.backup()
+    assert [path.name for path in platform.backups.iterdir()] == [good.folder.name]
+    verify(good.folder)
+
+
 def test_desks_move_back_where_the_home_cannot_follow(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     made, rename = platform.backup(), Path.rename
 
