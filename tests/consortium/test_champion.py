@@ -19,6 +19,7 @@ from fedcredit.federation.champion import CHAMPION, PROMOTION
 from fedcredit.trust.envelope import seal
 from fedcredit.trust.keys import Identity
 from fedcredit.trust.words import moment_text
+from server.promotion.desk import Desk
 from server.publishing.publish_cli import prepared
 from server.remote import publish_to_consortium
 from tests.clients.promoted import MODEL, make_bundle
@@ -43,11 +44,12 @@ def make_desk(world: World, folder: Path, *, by: tuple[str, ...], days: float = 
         "evidence_sha256": "e" * 64,
         "gates_sha256": "a" * 64,
         "over": None,
+        "made": moment_text(datetime.now(UTC)),
         "expires": moment_text(datetime.now(UTC) + timedelta(days=days)),
     }
     signers = [Identity.load(keys / f"{name}.key") for name in by]
     (place / PROMOTION).write_bytes(seal(body, kind="promotion", by=signers))
-    (folder / "champion.json").write_text(json.dumps({"bundle_sha256": made.sha256}))
+    Desk(folder).record("promoted", {"bundle_sha256": made.sha256, "version": "1", "approval_sha256": "f" * 64})
     return made.sha256
 
 
