@@ -100,7 +100,8 @@ def migration_section(found: Mapping[str, Moved | None]) -> Section:
         drawings={f"{name}: grade before and after, % of a row": drawn for name, (_, drawn) in tables.items()},
         uncovered=(
             f"Cells of 1 to {SMALLEST - 1} companies ({HIDDEN}), and cells from which one of those could be computed. "
-            f"Neighbouring grades of fewer than {SMALLEST} companies stand together.",
+            f"Neighbouring grades of fewer than {SMALLEST} companies stand together, and shares of all companies are of "
+            "counts rounded to ten.",
             "Moves to default, which are the section on grades; and companies that have left between the two dates.",
             "Whether a move is the company's or the cycle's: PDs point in time move in a bad year with everybody.",
         ),
@@ -111,18 +112,33 @@ def _said(name: str, one: Moved, about: Migration) -> str:
     later = f"{one.steps} {one.unit}{'s' if one.steps > 1 else ''} later" if one.unit != "number" else "the next period"
     others = f" {one.others} pairs of grades at another distance are left out." if one.others >= SMALLEST else ""
     return (
-        f"{name}: of {one.companies:,} companies {share(about.stayed)} have the same grade {later}, and "
-        f"{share(about.within_one)} are within one notch. Each company counts once, with its latest two grades.{others}"
+        f"{name}: of {one.companies:,} companies {_tens(about.stayed, one)} have the same grade {later}, and "
+        f"{_tens(about.within_one, one)} are within one notch. Each company counts once, with its latest two grades.{others}"
     )
 
 
 def _together(held: Mapping[str, tuple[Moved, Migration]]) -> Grid:
     rows = [
-        [name, one.companies, share(about.stayed), share(about.within_one), as_text(about.upper), as_text(about.lower)]
+        [
+            name,
+            one.companies,
+            _tens(about.stayed, one),
+            _tens(about.within_one, one),
+            *map(_short, (about.upper, about.lower)),
+        ]
         for name, (one, about) in held.items()
     ]
     head = ["grades of", "companies", "same grade", "within one notch", "upper bandwidth", "lower bandwidth"]
     return grid("How far grades move, on all 19 notches (bandwidth: 0 nobody moved, 1 as far as can be)", head, rows)
+
+
+def _tens(part: float, one: Moved) -> str:
+    """A share of companies counted in tens: an exact sum over the diagonal would tell of cells that are hidden."""
+    return share(min(1.0, round(part * one.companies, -1) / one.companies))
+
+
+def _short(bandwidth: float) -> str:
+    return as_text(round(bandwidth, 2))[:-1]
 
 
 def _matrix(name: str, one: Moved) -> tuple[Grid, str]:
