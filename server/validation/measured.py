@@ -24,7 +24,7 @@ from server.validation.groups import Group, groups
 from server.validation.indicators import Indicators, indicators
 from server.validation.influence import Influence, influence
 from server.validation.lineage import OWN
-from server.validation.migration import Moved, from_book, from_rows
+from server.validation.moved import Moved, from_book, from_rows
 from server.validation.overrides_file import Overridden, read_overrides
 from server.validation.privacy import privacy_figures
 from server.validation.source import Scores, Source, read_source

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +10,14 @@ from numpy.typing import NDArray
 from fedcredit.credit.scale import MASTER
 from fedcredit.evaluation.figures import figure as as_text
 from fedcredit.evaluation.figures import share
-from fedcredit.evaluation.migration import Migration, migration, migration_counts
-from server.scoring.book import BookError, ScoreBook
+from fedcredit.evaluation.migration import Migration, migration
 from server.validation.cells import SMALLEST, runs_of
 from server.validation.concealed import concealed
 from server.validation.content import Grid, Section, grid
-from server.validation.dated import Dated, dated, in_time
 from server.validation.drawings import heat
-from server.validation.source import Source
+from server.validation.moved import Moved
 
 KEY, TITLE = "migration", "Migration between grades"
-SCORED = ("validation", "test")
-LAST = 13  # periods of the score book that are read: a year of months, and the one before
 HIDDEN = "–"
 WIDER = (10, 20, 40, 80, 160, 320)
 MOST_HIDDEN = 0.25  # of the companies; else grades are put together once more
@@ -31,59 +25,6 @@ NOT_KNOWN = (
     "No company is graded at two dates, neither in the scored rows of the run nor in the score book of this version, "
     "so nothing can be said of how far grades move. fedcredit model rescore fills the book, period by period."
 )
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Companies by grade before (rows) and after. steps: how many `unit`s later; others: pairs at another distance."""
-
-    counts: NDArray[np.int64]
-    steps: int
-    unit: str
-    others: int
-
-    @property
-    def companies(self) -> int:
-        return int(self.counts.sum())
-
-
-def moved(found: Dated | None) -> Moved | None:
-    """Each company's latest two grades at the commonest distance in time; None where fewer than ten have two."""
-    if found is None:
-        return None
-    rows = found.rows
-    same = rows["company"].eq(rows["company"].shift())
-    distance = (rows["number"] - rows["number"].shift()).where(same)
-    counted = distance.dropna().astype(int).value_counts()
-    if counted.empty:
-        return None
-    steps = int(min(counted[counted == counted.max()].index))
-    grades = MASTER.place(rows["p"])
-    pairs = rows.assign(before=np.roll(grades, 1), after=grades)[distance == steps].drop_duplicates(
-        "company", keep="last"
-    )
-    if len(pairs) < SMALLEST:
-        return None
-    counts = migration_counts(pairs["before"].to_numpy(), pairs["after"].to_numpy(), grades=len(MASTER.grades))
-    return Moved(counts, steps, found.unit, int(counted.sum() - counted[steps]))
-
-
-def from_rows(source: Source) -> Moved | None:
-    """Between the periods of the rows that the run has scored."""
-    names = dict.fromkeys([*SCORED, *source.headline.split("+")])
-    return moved(dated([one for name in names if (one := source.scores(name)) is not None]))
-
-
-def from_book(book: Path, *, model_version: str) -> Moved | None:
-    """Between the last periods that this version has scored; None where no book can be read."""
-    if not book.is_file():
-        return None
-    try:
-        with ScoreBook(book, is_writable=False) as opened:
-            scores = opened.of_version(model_version, last=LAST)
-    except BookError:
-        return None
-    return moved(in_time(scores.rename(columns={"pd": "p"}).assign(y=0)))
 
 
 def migration_section(found: Mapping[str, Moved | None]) -> Section:
@@ -100,7 +41,7 @@ def migration_section(found: Mapping[str, Moved | None]) -> Section:
         drawings={f"{name}: grade before and after, % of a row": drawn for name, (_, drawn) in tables.items()},
         uncovered=(
             f"Cells of 1 to {SMALLEST - 1} companies ({HIDDEN}), and cells from which one of those could be computed. "
-            f"Neighbouring grades of fewer than {SMALLEST} companies stand together, and shares of all companies are of "
+            f"Neighbouring grades of fewer than {SMALLEST} companies stand together; shares of all companies are of "
             "counts rounded to ten.",
             "Moves to default, which are the section on grades; and companies that have left between the two dates.",
             "Whether a move is the company's or the cycle's: PDs point in time move in a bad year with everybody.",
@@ -113,7 +54,8 @@ def _said(name: str, one: Moved, about: Migration) -> str:
     others = f" {one.others} pairs of grades at another distance are left out." if one.others >= SMALLEST else ""
     return (
         f"{name}: of {one.companies:,} companies {_tens(about.stayed, one)} have the same grade {later}, and "
-        f"{_tens(about.within_one, one)} are within one notch. Each company counts once, with its latest two grades.{others}"
+        f"{_tens(about.within_one, one)} are within one notch. Each company counts once, with its latest two grades."
+        f"{others}"
     )
 
 

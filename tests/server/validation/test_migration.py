@@ -12,7 +12,8 @@ import pytest
 from fedcredit.credit.scale import MASTER
 from server.scoring.book import ScoreBook
 from server.validation.dated import in_time
-from server.validation.migration import Moved, from_book, migration_section, moved
+from server.validation.migration import migration_section
+from server.validation.moved import Moved, from_book, moved
 
 BBB, BB = 8, 11  # numbers of grades, from 0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
