@@ -13,6 +13,8 @@ from fedcredit.errors import TableError
 from server.validation.cells import is_key
 from server.validation.source import Scores
 
+PERIOD = ("period", "stratum")  # a stratum is often the year, and the only one where rows are one a company
+
 
 @dataclass(frozen=True)
 class Dated:
@@ -28,9 +30,9 @@ def dated(scores: Sequence[Scores]) -> Dated | None:
     A company that several institutions know has one row a period: the last one, and a default at one is its default.
     """
     parts = [
-        pd.DataFrame({"company": one.company, "period": one.about["stratum"], "p": one.p, "y": one.y})
+        pd.DataFrame({"company": one.company, "period": one.about[column], "p": one.p, "y": one.y})
         for one in scores
-        if "stratum" in one.about
+        for column in [name for name in PERIOD if name in one.about][:1]
     ]
     return in_time(pd.concat(parts, ignore_index=True)) if parts else None
 

@@ -22,11 +22,15 @@ KEY, TITLE = "vintages", "Vintages"
 MOST_VINTAGES, MOST_AGES, MOST_COLUMNS = 24, 60, 6
 NO_PERIOD = (
     "The rows of the judged split carry no period, so no vintage can be told from another: name the table's column of "
-    "the year with data.table.stratum and run the study again."
+    "the period (data.table.period) or the year (data.table.stratum) and run the study again."
 )
 ONE_AGE = (
     "Each company stands in one period here, so a curve has one point: the share that defaulted within the performance "
     "window after it. Beside it stands the mean PD that the model gave them."
+)
+LAST_ONLY = (
+    "When a company defaults: it takes rows of the same company in several periods. Where the study keeps each company's "
+    "last window alone, an earlier vintage holds those who defaulted or left early, and its rate is higher for that."
 )
 MANY_AGES = (
     "A company's vintage is the first period that it was judged in. At age k are the defaults within the performance "
@@ -60,7 +64,7 @@ def vintages_section(scores: Scores) -> Section:
             f"Ages at which fewer than {SMALLEST} companies are still watched; vintages of fewer stand with their "
             "neighbours.",
             "Defaults of companies that left the table for another reason: leaving is taken to say nothing of default.",
-            *(() if is_curve else ("When a company defaults: it takes rows of the same company in several periods.",)),
+            *(() if is_curve else (LAST_ONLY,)),
         ),
     )
 

@@ -11,9 +11,10 @@ import pytest
 
 from fedcredit.credit.scale import MASTER
 from server.scoring.book import ScoreBook
-from server.validation.dated import in_time
+from server.validation.dated import dated, in_time
 from server.validation.migration import migration_section
 from server.validation.moved import Moved, from_book, moved
+from server.validation.source import Scores
 
 BBB, BB = 8, 11  # numbers of grades, from 0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,6 +54,15 @@ def test_only_the_commonest_distance_in_time_is_taken_and_the_others_are_counted
 def test_periods_are_put_in_time_and_not_in_the_order_of_the_file() -> None:
     made = found([(f"c{k}", when, grade) for k in range(10) for when, grade in (("2024-10", BB), ("2024-9", BBB))])
     assert made.counts[BBB, BB] == 10
+
+
+def test_period_of_the_rows_goes_before_their_stratum() -> None:
+    p = np.array([0.01, 0.02])
+    about = pd.DataFrame({"period": ["2024-02", "2024-01"], "stratum": ["boom", "bust"]})
+    who = np.array(["c", "c"], dtype=object)
+    found = dated([Scores("test", np.zeros(2, dtype=np.int8), p, p, who, who, about)])
+    assert found is not None
+    assert found.rows["p"].tolist() == [0.02, 0.01]
 
 
 @pytest.mark.parametrize(
