@@ -29,8 +29,8 @@ ONE_AGE = (
     "window after it. Beside it stands the mean PD that the model gave them."
 )
 LAST_ONLY = (
-    "When a company defaults: it takes rows of the same company in several periods. Where the study keeps each company's "
-    "last window alone, an earlier vintage holds those who defaulted or left early, and its rate is higher for that."
+    "When a company defaults: it takes rows of the same company in several periods. Where the study keeps only each "
+    "company's last window, an earlier vintage holds those who defaulted or left early: its rate is higher for that."
 )
 MANY_AGES = (
     "A company's vintage is the first period that it was judged in. At age k are the defaults within the performance "
