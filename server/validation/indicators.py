@@ -113,7 +113,7 @@ def indicators_section(source: Source, found: Indicators | None) -> Section:
     rows = [[name, as_text(one.psi), _read(one), as_text(one.by_chance), one.bins] for name, one in shown.items()]
     head = ["indicator", "CSI", "reading", "by chance, 19 of 20 times below", "bins"]
     most = list(shown.items())[:SHOWN]
-    label = f"CSI (steady below {STEADY:g}, moved above {MOVED:g})"
+    label = f"CSI (steady below {as_text(STEADY)}, moved above {as_text(MOVED)})"
     return Section(
         key=KEY,
         title=TITLE,
@@ -136,7 +136,7 @@ def _read(one: Stability) -> str:
 def _verdict(by_name: Mapping[str, Stability]) -> str:
     changed = [name for name, one in by_name.items() if _read(one) in ("some change", "moved")]
     if not changed:
-        return f"No indicator of {len(by_name)} has moved by more than {STEADY:g} or by more than chance makes it."
+        return f"None of {len(by_name)} indicators has changed by {as_text(STEADY)} and by more than chance makes it."
     first = ", ".join(f"{name} ({as_text(by_name[name].psi)})" for name in changed[:3])
     return f"{len(changed)} of {len(by_name)} indicators have changed, most of all {first}."
 

@@ -19,7 +19,7 @@ from server.validation.moved import Moved
 
 KEY, TITLE = "migration", "Migration between grades"
 HIDDEN = "–"
-WIDER = (10, 20, 40, 80, 160, 320)
+WIDER = (10, 15, 20, 30, 40, 60, 80, 120, 160, 320)
 MOST_HIDDEN = 0.25  # of the companies; else grades are put together once more
 NOT_KNOWN = (
     "No company is graded at two dates, neither in the scored rows of the run nor in the score book of this version, "

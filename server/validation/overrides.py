@@ -48,7 +48,7 @@ def overrides_section(source: Source, found: Overridden | None) -> Section:
         uncovered.append(
             "Outcomes by direction: fewer than 10 companies went one way, and the others would tell of them."
         )
-    if reasons := _reasons(found):
+    if _is_told(counted, found) and (reasons := _reasons(found)):
         grids.append(reasons)
     uncovered.append("Whether a person knew more or was lucky: outcomes of one way stand together, over all reasons.")
     return Section(

@@ -80,6 +80,12 @@ def test_a_few_changes_in_all_are_not_told(tmp_path: Path) -> None:
     assert [one.caption for one in found.grids] == ["The file"]
 
 
+def test_a_few_that_were_left_are_not_told_by_the_reasons_of_the_others(tmp_path: Path) -> None:
+    found = section(tmp_path, rows("BB", "BB", good=5) + rows("BB", "BB+", good=90, bad=5, reason="data-error"))
+    assert [one.caption for one in found.grids] == ["The file"]
+    assert len(found.says) == 1
+
+
 def test_grade_without_an_outcome_counts_in_the_rate_and_in_no_default_rate(tmp_path: Path) -> None:
     text = USUAL + rows("BB", "BB", good=0, unknown=30) + rows("BB", "BB+", good=0, reason="data-error", unknown=20)
     found = section(tmp_path, text)
