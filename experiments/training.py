@@ -293,7 +293,7 @@ def _predictions(
         "y": rows.y[scored].astype(np.int8),
         "p": p[scored],
     }
-    about = {k: rows.about[k].to_numpy()[scored] for k in ABOUT if k in rows.about}
+    about = {name: rows.about[name].to_numpy()[scored] for name in ABOUT if name in rows.about}
     return pd.DataFrame({**facts, **frame, **about})
 
 
