@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -37,8 +37,24 @@ def calibrate_model(
     ] = None,
     method: Annotated[Method, typer.Option("--method", help="What is fitted.")] = "temperature",
     long_run_rate: Annotated[
-        float | None, typer.Option("--long-run-rate", help="Default rate to move to, as a share: 0.02.")
+        float | None, typer.Option("--long-run-rate", help="Default rate over the cycle, to move to, as a share: 0.02.")
     ] = None,
+    period_rate: Annotated[
+        float | None, typer.Option("--period-rate", help="Default rate of the latest period, as a share.")
+    ] = None,
+    periods: Annotated[
+        Path | None,
+        typer.Option(
+            "--periods",
+            help="CSV with period, companies, defaults: gives the long-run rate, the mean of all, and the latest.",
+        ),
+    ] = None,
+    point_in_time: Annotated[
+        bool,
+        typer.Option(
+            "--point-in-time/--through-the-cycle", help="PDs at the latest period's rate or at the long run's."
+        ),
+    ] = False,
     portfolio: Annotated[
         Path | None,
         typer.Option(
@@ -61,14 +77,14 @@ def calibrate_model(
     from fedcredit.models.steps import as_card
     from fedcredit.registry import resolve
     from server.calibration import calibrated
+    from server.default_rates import ENOUGH_PERIODS, rates_of
     from server.outcomes import read_counts, read_portfolio, read_predictions
 
     if (predictions is None) == (counts is None):
         found = "both" if predictions else "neither"
         raise ConfigError("--predictions and --counts", found=found, expected="one of them")
-    if long_run_rate is not None and not 0 < long_run_rate < 1:
-        hint = "2 % is 0.02"
-        raise ConfigError("--long-run-rate", found=str(long_run_rate), expected="a share between 0 and 1", hint=hint)
+    rates = rates_of(long_run=long_run_rate, period=period_rate, periods=periods)
+    to_rate = rates.of(is_point_in_time=point_in_time)
     if evaluation is not None and counts is None:
         raise ConfigError("--evaluation", found="no --counts", expected="the file that it is in")
     asked = dict(_pair(one) for one in where or [])
@@ -78,8 +94,12 @@ def calibrate_model(
     else:
         outcomes = read_predictions(predictions or Path(), where=asked)
     scored = read_portfolio(portfolio, outcomes=outcomes) if portfolio is not None else None
-    found_steps = calibrated(bundle, outcomes, method=method, long_run_rate=long_run_rate, portfolio=scored)
+    found_steps = calibrated(
+        bundle, outcomes, method=method, to_rate=to_rate, portfolio=scored, beside=rates.both if to_rate else None
+    )
     _tell(outcomes, is_private=bundle.epsilon is not None)
+    if 0 < len(rates.periods) < ENOUGH_PERIODS:
+        typer.echo(f"note: {len(rates.periods)} periods; a long-run rate asks for {ENOUGH_PERIODS} or more", err=True)
     if (rate := found_steps.estimate) is not None:
         typer.echo(
             f"label-free rate {rate.rate:.4f} (95 % {rate.low:.4f} to {rate.high:.4f}), if good and bad companies "
@@ -96,7 +116,11 @@ def calibrate_model(
         "steps": as_card(made.calibration),
         "scale": made.scale,
         "epsilon_metrics": outcomes.epsilon,
+        "point_in_time": point_in_time,
+        "long_run_rate": rates.long_run,
+        "period_rate": rates.period,
         "rates": [asdict(one) for one in found_steps.rates],
+        "beside": {name: asdict(one) for name, one in found_steps.beside.items()},
         "bundle": str(out),
         "registered": registered,
     }
@@ -106,7 +130,7 @@ def calibrate_model(
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     typer.echo(f"{made.version}  {'; '.join(told(step) for step in made.calibration)}  scale {made.scale}")
-    for line in _beside(found_steps.rates):
+    for line in _beside(found_steps.rates, found_steps.beside):
         typer.echo(line)
     typer.echo(registered or str(out))
 
@@ -120,12 +144,13 @@ def _tell(outcomes: Outcomes, *, is_private: bool) -> None:
         typer.echo(f"not counted, too few rows of a class: {', '.join(outcomes.small)}", err=True)
 
 
-def _beside(rates: Sequence[RateEffect]) -> list[str]:
-    """The chosen rate between a lower and a higher one, so that nobody takes it for granted."""
+def _beside(rates: Sequence[RateEffect], named: Mapping[str, RateEffect]) -> list[str]:
+    """The chosen rate between a lower and a higher one, so that nobody takes it for granted; then those with a name."""
     if not rates:
         return []
-    rows = [f"{one.rate:<10.4f}{one.mean_pd:<10.4f}{one.moved:.1%}" for one in rates]
-    return [f"{'rate':10}{'mean PD':10}grades that move by more than one notch", *rows]
+    rows = [(one, "") for one in rates] + [(one, name) for name, one in named.items()]
+    lines = [f"{one.rate:<10.4f}{one.mean_pd:<10.4f}{one.moved:<8.1%}{name}".rstrip() for one, name in rows]
+    return [f"{'rate':10}{'mean PD':10}grades that move by more than one notch", *lines]
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -4,35 +4,66 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
+from fedcredit.errors import ConfigError
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Cycle = Literal["through-the-cycle", "point-in-time"]
 ADVICE = "inputs are an example, no bank's terms: give your own; docs/pricing.md has the formulas"
 
 
 def grade(
     pds: Annotated[list[float] | None, typer.Argument(metavar="[PD]...", help="Shares: 0.02 is 2 %.")] = None,
+    to: Annotated[
+        Cycle | None,
+        typer.Option("--to", help="Move PDs there first, from the other; asks for the rates of both."),
+    ] = None,
+    long_run_rate: Annotated[
+        float | None, typer.Option("--long-run-rate", help="Default rate over the cycle, as a share: 0.02.")
+    ] = None,
+    period_rate: Annotated[
+        float | None, typer.Option("--period-rate", help="Default rate of the period, as a share.")
+    ] = None,
+    periods: Annotated[
+        Path | None, typer.Option("--periods", help="CSV with period, companies, defaults: gives both rates.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Give the grade and the points of PDs; without one, print the master scale."""
+    """Give the grade and the points of PDs; without one, print the master scale.
+
+    With --to, PDs of one period become those through the cycle, or PDs through the cycle those of a period.
+    """
     from fedcredit.credit.points import Points
     from fedcredit.credit.scale import MASTER
+    from server.default_rates import moved, rates_of
 
-    asked = pds if pds else [one.pd for one in MASTER.grades]
+    given = pds if pds else [one.pd for one in MASTER.grades]
+    rates = rates_of(long_run=long_run_rate, period=period_rate, periods=periods)
+    if to is None and (rates.long_run, rates.period) != (None, None):
+        raise ConfigError("--to", found="rates alone", expected="through-the-cycle or point-in-time")
+    asked = moved(given, to=to, rates=rates) if to else given
     places = [MASTER.grades[int(place)] for place in MASTER.place(asked)]
     points = Points().of(asked)
     if as_json:
         rows = [
-            {"pd": pd, "grade": g.name, "number": g.number, "low": g.low, "high": g.high, "points": round(float(p), 1)}
-            for pd, g, p in zip(asked, places, points, strict=True)
-        ]
-        typer.echo(json.dumps({"scale": MASTER.name, "grades": rows}, indent=1))
+            {"given": before, "pd": pd, "grade": g.name, "number": g.number, "low": g.low, "high": g.high,
+             "points": round(float(p), 1)}
+            for before, pd, g, p in zip(given, asked, places, points, strict=True)
+        ]  # fmt: skip
+        told = {"scale": MASTER.name, "to": to, "long_run_rate": rates.long_run, "period_rate": rates.period}
+        typer.echo(json.dumps({**told, "grades": rows}, indent=1))
         return
-    typer.echo("PD %      GRADE  NUMBER  FROM %    BELOW %   POINTS")
-    for pd, g, p in zip(asked, places, points, strict=True):
-        typer.echo(f"{100 * pd:<9.4g} {g.name:<6} {g.number:<7} {100 * g.low:<9.4g} {100 * g.high:<9.4g} {p:.0f}")
+    if to:
+        typer.echo(f"PDs {to.replace('-', ' ')}: period {rates.period:.4g}, long run {rates.long_run:.4g}", err=True)
+    typer.echo(f"{'GIVEN %   ' if to else ''}PD %      GRADE  NUMBER  FROM %    BELOW %   POINTS")
+    for before, pd, g, p in zip(given, asked, places, points, strict=True):
+        first = f"{100 * before:<9.4g} " if to else ""
+        line = f"{100 * pd:<9.4g} {g.name:<6} {g.number:<7} {100 * g.low:<9.4g} {100 * g.high:<9.4g} {p:.0f}"
+        typer.echo(first + line)
 
 
 def price_grade(

@@ -41,20 +41,36 @@ def validate_model(
         float, typer.Option("--refused-odds", help="Bounds: the refused's odds of default, up to this many times.")
     ] = 2.0,
     table: Annotated[
-        Path | None, typer.Option("--table", help="A table of companies: what weighs most over all of them.")
+        Path | None,
+        typer.Option("--table", help="A table of companies: what weighs most, and which indicators have moved."),
     ] = None,
     counts: Annotated[
         Path | None,
         typer.Option("--counts", metavar="RESULT", help="result.json of a deployed run: what institutions counted."),
     ] = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option(
+            "--overrides", metavar="CSV", help="model_grade, final_grade, outcome, reason of grades given; no company."
+        ),
+    ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Bootstrap draws.")] = 2000,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read, computed and written; do none of it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
     """Write the validation file of a model: evidence (JSON), a page (HTML) and Markdown, from the run behind it."""
     from fedcredit.evaluation.figures import interval
     from server.validation.validate import Asked, save, validate
 
-    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds, table, counts)
+    asked = Asked(against, alone, by_institution, draws, applicants, refused_odds, table, counts, overrides)
+    if dry_run:
+        from server.validation.plan import plan
+
+        found = plan(version, runs=runs, asked=asked, out=out)
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=1) if as_json else "\n".join(found.lines()))
+        return
     made = validate(version, runs=runs, asked=asked)
     paths = save(made, runs=runs, out=out)
     if as_json:

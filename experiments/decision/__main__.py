@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
-import signal
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from experiments.decision.plan import lines, plan
 from experiments.decision.walk import walk
-from fedcredit.errors import FedCreditError
+from experiments.demo.program import conduct, options, tell
 
 
 def main() -> None:
     """The command."""
-    asked = argparse.ArgumentParser(prog="fedcredit model demo", description=__doc__)
-    asked.add_argument("--folder", type=Path, help="keep everything there; else a folder that goes")
-    asked.add_argument("--json", action="store_true", help="print the result as JSON")
+    asked = options("fedcredit model demo", about=__doc__)
+    asked.add_argument("--dry-run", action="store_true", help="say what it would do; do none of it")
     said = asked.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is stopped as by Ctrl-C
-    folder = said.folder or Path(tempfile.mkdtemp(prefix="fedcredit-demo-"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        result = walk(folder.resolve(), tell=_tell)
-    except FedCreditError as fault:
-        print(
-            json.dumps(fault.as_dict()) if said.json else f"error: {fault}",
-            file=sys.stdout if said.json else sys.stderr,
-        )
-        sys.exit(fault.exit_code)
-    except KeyboardInterrupt:
-        sys.exit("stopped")
-    finally:
-        if said.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(result) if said.json else _text(result))  # noqa: T201
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    if said.dry_run:
+        told = plan(said.folder)
+        print(json.dumps(told, ensure_ascii=False) if said.json else "\n".join(lines(told)))  # noqa: T201
+        return
+    conduct(said, lambda folder: walk(folder.resolve(), tell=tell), text=_text)
 
 
 def _text(result: dict[str, Any]) -> str:

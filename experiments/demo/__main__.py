@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import shutil
-import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from experiments.demo.found import Founded, found, give_rows, home_in
+from experiments.demo.program import conduct, options, tell
 from experiments.demo.run import Running, running
 from experiments.rows import rows_of, table_of
 from experiments.study import load, run
-from fedcredit.errors import ConfigError, FedCreditError
+from fedcredit.errors import ConfigError
 from fedcredit.federation.messages import MIN_SUM
 from fedcredit.link.handshake import probe
 from fedcredit.settings import StudySettings
@@ -106,33 +101,12 @@ def group_of(founded: Founded) -> str:
 
 def main() -> None:
     """The command."""
-    asked = argparse.ArgumentParser(prog="fedcredit consortium demo", description=__doc__)
+    asked = options("fedcredit consortium demo", about=__doc__)
     asked.add_argument("--institutions", type=int, default=5, help="members, 4 to 60")
     asked.add_argument("--rounds", type=int, default=10)
-    asked.add_argument("--folder", type=Path, help="keep everything there; else a folder that goes")
-    asked.add_argument("--json", action="store_true", help="print the result as JSON")
     said = asked.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is stopped as by Ctrl-C
-    folder = said.folder or Path(tempfile.mkdtemp(prefix="fedcredit-demo-"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        result = demo(folder, institutions=said.institutions, rounds=said.rounds, tell=_tell)
-    except FedCreditError as fault:
-        print(
-            json.dumps(fault.as_dict()) if said.json else f"error: {fault}",
-            file=sys.stdout if said.json else sys.stderr,
-        )
-        sys.exit(fault.exit_code)
-    except KeyboardInterrupt:
-        sys.exit("stopped")
-    finally:
-        if said.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(result) if said.json else _text(result))  # noqa: T201
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    how = {"institutions": said.institutions, "rounds": said.rounds}
+    conduct(said, lambda folder: demo(folder, **how, tell=tell), text=_text)
 
 
 def _text(result: dict[str, Any]) -> str:

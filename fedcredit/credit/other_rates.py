@@ -30,13 +30,15 @@ def other_rates(
     *,
     rate: float,
     steps_at: Callable[[float], Sequence[Step]],
+    others: Sequence[float] | None = None,
     grid: Bins = GRID,
     scale: MasterScale = MASTER,
 ) -> tuple[RateEffect, ...]:
-    """What half, once and one and a half times the chosen rate give; a rate of 1 or more is left out.
+    """What other rates than the chosen one give: half, once and one and a half times it, unless they are named.
 
-    scores: companies by bin (bins,), all of a bin at the score that stands for it. steps_at: the steps of a calibration
-    to a rate. By hand: from 2 % to 1 % the odds halve, from BB+ (2 %) to BBB (.9 %); to 3 % it is one notch, to BB.
+    A rate of 1 or more is left out. scores: companies by bin (bins,), all of a bin at the score that stands for it.
+    steps_at: the steps of a calibration to a rate. By hand: from 2 % to 1 % the odds halve, from BB+ (2 %) to BBB
+    (.9 %); to 3 % it is one notch, to BB.
 
     >>> from fedcredit.evaluation.grid import ScoreGrid
     >>> from fedcredit.models.calibrated import PriorShift
@@ -47,7 +49,7 @@ def other_rates(
     companies = np.asarray(scores, dtype=np.float64)
     chosen = scale.place(calibrate(grid.pd, steps_at(rate)))
     found = []
-    for to in (factor * rate for factor in FACTORS):
+    for to in [factor * rate for factor in FACTORS] if others is None else others:
         if to >= 1:
             continue
         pd = calibrate(grid.pd, steps_at(to))

@@ -119,6 +119,15 @@ class ScoreBook:
             {one.period: one for one in found if model_version is None or one.model_version == model_version}.values()
         )
 
+    def of_version(self, model_version: str, *, last: int) -> pd.DataFrame:
+        """Company, period and pd of the scores by that version, of the last so many periods that it has scored."""
+        sql = (
+            "SELECT company, period, pd FROM scores WHERE model_version = ?1 AND period IN"
+            " (SELECT DISTINCT period FROM scores WHERE model_version = ?1 AND period <> ''"
+            " ORDER BY period DESC LIMIT ?2)"
+        )
+        return pd.DataFrame(self._read(sql, model_version, last), columns=["company", "period", "pd"])
+
     def newest(self) -> pd.DataFrame:
         """Of every company: company, period, model_version, scored_at, input_known_at (UTC, no zone), is_live."""
         names = ["company", "period", "model_version", "scored_at", "input_known_at", "is_live"]

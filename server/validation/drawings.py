@@ -111,3 +111,41 @@ def bars(names: Sequence[str], values: Sequence[float], *, label: str) -> str:
         drawing.axes.grid(axis="x", color=PALE, linewidth=0.5)
         drawing.axes.set_xlabel(label)
         return drawing.svg(title=label)
+
+
+def heat(names: Sequence[str], shares: Sequence[Sequence[float]], *, words: Sequence[str]) -> str:
+    """A square of shares, one cell a pair of names, in per cent; what is not a number is not shown."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    table = 100 * np.asarray(shares, dtype=np.float64)
+    side = 1.6 + 0.46 * len(names)
+    with Drawing(f"validation_{words[0]}", width=max(4.2, side), height=max(3.6, side - 0.4)) as drawing:
+        colors = LinearSegmentedColormap.from_list("shares", ["#ffffff", MODEL])
+        drawing.axes.set_facecolor(PALE)  # behind the cells that are hidden
+        drawing.axes.pcolormesh(np.ma.masked_invalid(table), cmap=colors, vmin=0, vmax=100, edgecolor="white")
+        for (i, j), value in np.ndenumerate(table):
+            if np.isfinite(value) and value > 0:
+                color = "white" if value > 60 else INK
+                drawing.axes.text(j + 0.5, i + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=8, color=color)
+        places = np.arange(len(names)) + 0.5
+        drawing.axes.set_xticks(places, names, rotation=90, fontsize=9)  # our own words: grades
+        drawing.axes.set_yticks(places, names, fontsize=9)
+        drawing.axes.invert_yaxis()
+        drawing.axes.set(xlabel=words[0], ylabel=words[1])
+        return drawing.svg(title=f"Grade {words[1]} and {words[0]}")
+
+
+def steps(lines: Sequence[Line], *, label: str) -> str:
+    """Cumulative default rates by age, one line a vintage."""
+    if not lines:
+        return ""
+    with Drawing("validation_vintages", width=5.6, height=4.4) as drawing:
+        for line in lines:
+            style = {"color": line.color, "linestyle": line.dash, "marker": "o", "markersize": 3.5, "linewidth": 1.6}
+            drawing.axes.plot(line.x, [100 * y for y in line.y], label=drawing.say(line.name), **style)
+        drawing.axes.set(xlabel=label, ylabel="defaulted by then, % of companies")
+        drawing.axes.set_ylim(bottom=0)
+        drawing.axes.set_xticks(sorted({int(x) for line in lines for x in line.x}))
+        drawing.axes.grid(axis="y", color=PALE, linewidth=0.5)
+        drawing.axes.legend(fontsize=9)
+        return drawing.svg(title="Cumulative default rate by vintage")

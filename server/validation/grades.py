@@ -70,7 +70,6 @@ def grades(source: Source) -> Section:
             f"Grades of fewer than {SMALLEST} companies stand with their neighbours, so a wrong PD of one of them "
             "alone is not seen.",
             "Defaults are taken as independent; a bad year makes all tests too strict.",
-            "Migration between grades: it needs two dates of the same companies.",
         ),
     )
 

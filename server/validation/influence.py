@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from fedcredit.credit.fields import typical_for
-from fedcredit.credit.score_table import read_to_score
 from fedcredit.data.features import make_windows
+from fedcredit.data.schema import Table
 from fedcredit.errors import TableError
 from fedcredit.evaluation.figures import figure as as_text
 from fedcredit.evaluation.figures import share
@@ -39,17 +38,16 @@ class Influence:
     gap: float
 
 
-def influence(bundle: Bundle, path: Path) -> Influence:
+def influence(bundle: Bundle, table: Table, *, where: str) -> Influence:
     """What the model looks at in this table, from at most 2,000 of its companies, the heaviest first.
 
     Raises:
-        TableError: the table cannot be read or has fewer than 20 companies.
+        TableError: it has fewer than 20 companies.
         ModelError: it is not of the model's schema.
     """
-    table = read_to_score(path, bundle.schema)
     windows = make_windows(replace(table, schema=replace(table.schema, split=None)), length=bundle.time)
     if len(windows) < FEWEST:
-        raise TableError(path.name, found=f"{len(windows)} companies", expected=f"{FEWEST} or more")
+        raise TableError(where, found=f"{len(windows)} companies", expected=f"{FEWEST} or more")
     columns = columns_of(table.schema, windows.features)
     by_dictionary = can_compare(table.schema)
     typical = typical_for(table.schema) if by_dictionary else medians(table)

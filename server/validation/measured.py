@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedcredit.credit.score_table import read_to_score
 from fedcredit.errors import RunError
 from fedcredit.evaluation.acceptance import Acceptance
 from fedcredit.evaluation.fairness import Fairness
@@ -20,8 +21,11 @@ from server.validation.fairness import fairness_figure, gaps
 from server.validation.figures import calibration, separation
 from server.validation.grades import jeffreys_figure
 from server.validation.groups import Group, groups
+from server.validation.indicators import Indicators, indicators
 from server.validation.influence import Influence, influence
 from server.validation.lineage import OWN
+from server.validation.moved import Moved, from_book, from_rows
+from server.validation.overrides_file import Overridden, read_overrides
 from server.validation.privacy import privacy_figures
 from server.validation.source import Scores, Source, read_source
 from server.validation.stability import psi_figure
@@ -37,8 +41,9 @@ class Asked:
 
     against: the champion; None takes the one in force on the model's desk, unless `alone`. by_institution: None shows
     members only where rows are public or synthetic. applicants: a file of all applicants' PDs; refused_odds: how far
-    the refused's odds of default may be from what their score says. table: companies over which influence is measured;
-    counts: what institutions counted of rows that stayed with them.
+    the refused's odds of default may be from what their score says. table: companies over which influence is measured
+    and indicators set beside those of training; counts: what institutions counted of rows that stayed with them;
+    overrides: a file of grades that persons changed or left.
     """
 
     against: str | None = None
@@ -49,6 +54,7 @@ class Asked:
     refused_odds: float = 2.0
     table: Path | None = None
     counts: Path | None = None
+    overrides: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,9 @@ class Measured:
     unfair: list[Fairness]
     corrected: Acceptance | None
     influence: Influence | None
+    indicators: Indicators | None
+    moved: Mapping[str, Moved | None]
+    overridden: Overridden | None
     counted: tuple[Evaluated, ...]
     figures: Mapping[str, Figure]
 
@@ -77,8 +86,11 @@ def measure(model: str, *, runs: Path, asked: Asked, now: datetime) -> Measured:
         ModelError: there is no such model.
         RunError: its run is gone or was changed, its judged split has no scores, or the champion saw other rows.
         PolicyRefused: the model's desk was edited by hand.
+        TableError: a file that was asked for is no such table.
     """
+    overridden = read_overrides(asked.overrides) if asked.overrides is not None else None
     source = read_source(model, runs=runs)
+    table = read_to_score(asked.table, source.bundle.schema) if asked.table is not None else None
     scores = source.scores(source.headline)
     if scores is None:
         found = f"no scores on split {source.headline}"
@@ -106,7 +118,13 @@ def measure(model: str, *, runs: Path, asked: Asked, now: datetime) -> Measured:
         groups=list(groups(scores, by_institution=by_institution, institutions_are=kind)),
         unfair=unfair,
         corrected=corrected,
-        influence=influence(source.bundle, asked.table) if asked.table is not None else None,
+        influence=influence(source.bundle, table, where=asked.table.name) if table and asked.table else None,
+        indicators=indicators(table, source.bundle.schema, scores) if table else None,
+        moved={
+            "Scored rows": from_rows(source),
+            "Score book": from_book(desk.book, model_version=source.bundle.version),
+        },
+        overridden=overridden,
         counted=read_counted(asked.counts) if asked.counts is not None else (),
         figures={
             **separation(scores, approval_rate=rate, draws=asked.draws),

@@ -52,7 +52,6 @@ def stability(source: Source, psi: Figure) -> Section:
         recompute=(f"fedcredit model validate {source.subject} --runs RUNS --json",),
         uncovered=(
             "The training rows: a run keeps no scores of them, so the validation split stands for them.",
-            "Each indicator's own distribution (CSI): a run keeps scores and not indicators.",
             *(() if periods is not None else ("Time: the scores of this run carry no period.",)),
             "Live applicants: fedcredit model rescore and the score book see them.",
         ),

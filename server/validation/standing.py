@@ -22,13 +22,17 @@ NO_BOOK = "nothing was scored yet: fedcredit model rescore keeps the score book 
 
 @dataclass(frozen=True)
 class Standing:
-    """champion: its folder on the desk, None before the first promotion. approvals and history: rows of tables."""
+    """champion: its folder on the desk, None before the first promotion. approvals and history: rows of tables.
+
+    book: where the score book is, or would be.
+    """
 
     champion: Path | None
     champion_version: str | None
     approvals: tuple[tuple[str, ...], ...]
     history: tuple[tuple[str, ...], ...]
     data_age_hours: Figure
+    book: Path
 
 
 def standing(runs: Path, *, name: str, sha256: str, now: datetime) -> Standing:
@@ -46,6 +50,7 @@ def standing(runs: Path, *, name: str, sha256: str, now: datetime) -> Standing:
         approvals=_approvals(desk, sha256) if desk.is_founded else (),
         history=_history(desk),
         data_age_hours=_age(desk.folder / BOOK, now=now),
+        book=desk.folder / BOOK,
     )
 
 

@@ -16,7 +16,7 @@ from server.validation.page import document, page
 from server.validation.sections import sections
 from server.validation.written import evidence_folder, write
 
-__all__ = ["Asked", "Validation", "save", "validate"]
+__all__ = ["Asked", "Validation", "paths_of", "save", "validate"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,19 @@ def save(made: Validation, *, runs: Path, out: Path | None = None) -> dict[str, 
     Evidence that says the same as before keeps its bytes, so that an approval of it stands and the page can show it.
     """
     model = made.evidence.model
-    folder = evidence_folder(out if out is not None else desk_of(model["name"], runs=runs).folder / "evidence")
-    name = model["bundle_sha256"]
-    path = folder / f"{name}.json"
+    paths = paths_of(model["name"], model["bundle_sha256"], runs=runs, out=out)
+    path = paths["json"]
+    evidence_folder(path.parent)
     evidence = made.evidence.as_made_before(path.read_bytes()) if path.is_file() else made.evidence
     shown = document(evidence, made.sections)
     texts = {"html": page(shown), "md": markdown(shown), "json": evidence.text()}
-    return {kind: write(folder / f"{name}.{kind}", text) for kind, text in texts.items()}
+    return {kind: write(paths[kind], text) for kind, text in texts.items()}
+
+
+def paths_of(model: str, sha256: str, *, runs: Path, out: Path | None = None) -> dict[str, Path]:
+    """Where the three files of a bundle are, or would be, JSON last."""
+    folder = out if out is not None else desk_of(model, runs=runs).folder / "evidence"
+    return {kind: folder / f"{sha256}.{kind}" for kind in ("html", "md", "json")}
 
 
 def _evidence(found: Measured, *, now: datetime) -> Evidence:

@@ -20,6 +20,7 @@ import pytest
 
 from experiments.decision.champion import IN_FORCE
 from experiments.decision.companies import body_of, write_companies
+from experiments.decision.plan import STEPS
 from experiments.decision.walk import GATES, MODEL, STUDY
 from experiments.demo.__main__ import settings_of
 from experiments.demo.found import found, give_rows, home_in
@@ -317,5 +318,7 @@ def test_the_demo_walks_the_same_way_by_itself_and_leaves_nothing(tmp_path: Path
     assert told["refused"]["where"] == "gate 'calibration error'"
     assert told["node"]["pd"] == pytest.approx(told["service"]["pd"], abs=1e-6)
     assert "$ fedcredit model promote models:/fedcredit-quickstart/2" in done.stderr
+    typed = [" ".join(line.split()[2:4]) for line in done.stderr.splitlines() if line.startswith("$ fedcredit ")]
+    assert typed == [command for _, commands in STEPS for command in commands]  # what --dry-run tells
     assert list(tmp_path.glob("fedcredit-demo-*")) == []
     assert processes_of(tmp_path) == []

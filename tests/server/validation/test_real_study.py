@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments.rows import table_of
 from experiments.study import load, run
 from fedcredit.errors import RunError
 from server.cli import model
@@ -30,9 +31,12 @@ TINY = (
 def test_study_is_trained_registered_and_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     runs = tmp_path / "runs"
-    folder = run(load("quickstart", [*TINY, f"runs={runs}"])).folder
+    settings = load("quickstart", [*TINY, f"runs={runs}"])
+    folder = run(settings).folder
     assert folder is not None
+    table_of(settings.data).frame.to_parquet(tmp_path / "table.parquet", index=False)
     words = ["validate", "fedcredit-quickstart", "--runs", str(runs), "--json"]
+    words += ["--table", str(tmp_path / "table.parquet")]
     result = CliRunner().invoke(model, words)
     assert result.exit_code == 0, result.exception
     answer = json.loads(result.stdout)
@@ -45,6 +49,8 @@ def test_study_is_trained_registered_and_validated(tmp_path: Path, monkeypatch: 
     )
     assert evidence["figures"]["auc"]["value"] == pytest.approx(row["auc"], abs=1e-12)
     assert evidence["data"]["rows"] == row["n"]
+    assert "100.0 % of the judged companies of the run are in the table" in page  # the splits are those of the study
+    assert "Characteristic stability index of each indicator" in page
     assert "equal bytes" in page  # the store's copy of report.json
     assert "its digest is config_sha256" in page
     assert "could not be checked" not in page

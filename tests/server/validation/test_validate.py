@@ -21,6 +21,7 @@ from fedcredit.models import bundle as bundles
 from fedcredit.models.calibrated import PriorShift
 from server.cli import model
 from server.promotion.evidence import FIGURES, read_evidence
+from server.scoring.book import ScoreBook
 from server.validation.sections import SECTIONS
 from tests.server.validation.conftest import COMPANY, Finished, MakeRun, Run, rewrite
 
@@ -323,3 +324,33 @@ def test_bundle_calibrated_after_the_run_is_judged_by_its_own_pds(run: Run, tmp_
     page = Path(answer["files"]["html"]).read_text(encoding="utf-8")
     assert "does not say on which rows" in page
     assert "default rate 0.15 to 0.05" in page
+
+
+def test_overrides_and_the_score_book_fill_their_sections_and_change_no_evidence(run: Run, tmp_path: Path) -> None:
+    before = evidence(run)
+    version = bundles.read(Path(run.model)).version
+    with ScoreBook(run.evidence.parent / "scores.sqlite") as book:
+        for month, pd_ in (("2025-01", 0.01), ("2025-02", 0.02)):
+            companies = pd.DataFrame({"company": [f"{COMPANY}{i}" for i in range(40)], "pd": pd_, "coverage": 1.0})
+            book.put(companies.assign(period=month, model_version=version))
+    lines = "BB,BB,0,\n" * 60 + "BB,BB+,1,group-support\n" * 12 + "BB,B+,0,litigation\n" * 15
+    (tmp_path / "o.csv").write_text(f"model_grade,final_grade,outcome,reason\n{lines}")
+    after = evidence(run, "--overrides", tmp_path / "o.csv")
+    aged = {"data_age_hours": None}  # a book tells the age of its scores
+    assert after["figures"] | aged == before["figures"] | aged
+    page = next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
+    assert "Score book: of 40 companies 0.0 % have the same grade 1 month later" in page
+    assert "Persons changed 27 of 87 grades" in page
+    assert "SECRET" not in page
+    found = Wellformed()
+    found.feed(page)
+    assert found.open == []
+    assert {"migration", "vintages", "indicators", "overrides"} <= set(found.ids)
+
+
+def test_overrides_of_another_form_stop_the_command_before_anything_is_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text(f"company,model_grade\n{COMPANY},BB\n")
+    fault = refused(run.model, "--runs", run.runs, "--overrides", tmp_path / "o.csv")
+    assert isinstance(fault, TableError)
+    assert "SECRET" not in str(fault)
+    assert not run.evidence.exists()
