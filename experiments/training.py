@@ -28,6 +28,7 @@ from experiments.units import Unit, metrics_under_privacy, noise_of
 from experiments.workplace import POOLED, NodeConfig, Workplace
 from fedcredit.data.windows import Windows
 from fedcredit.errors import ConfigError
+from fedcredit.evaluation.panel import ABOUT
 from fedcredit.federation import personal
 from fedcredit.federation.checkpoint import Arrays, RoundRecord
 from fedcredit.federation.engine import RoundPlan
@@ -292,7 +293,7 @@ def _predictions(
         "y": rows.y[scored].astype(np.int8),
         "p": p[scored],
     }
-    about = {k: rows.about[k].to_numpy()[scored] for k in ("stratum", "amount", "size", "sector") if k in rows.about}
+    about = {name: rows.about[name].to_numpy()[scored] for name in ABOUT if name in rows.about}
     return pd.DataFrame({**facts, **frame, **about})
 
 

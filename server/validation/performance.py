@@ -14,10 +14,12 @@ from server.validation.drawings import Line, approval, dots
 from server.validation.drawings import roc as draw_roc
 from server.validation.evidence import TITLES, Figure
 from server.validation.figures import unit_queue
-from server.validation.groups import Group
+from server.validation.groups import KINDS, Group
 from server.validation.source import Scores, Source
 
 STEPS = np.linspace(0, 1, 101)
+NO_COLUMN = "the scores of this run carry no such column"
+HIDDEN = "each group is of too few companies, or of one institution, and institutions are not shown here"
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -44,7 +46,7 @@ def performance(
         )
         for kind in kinds
     }
-    absent = [word for word in ("size", "sector", "period", "region") if word not in kinds]
+    absent = [(word, column) for column, word in KINDS.items() if word not in kinds]
     return Section(
         key="performance",
         title="Performance",
@@ -55,7 +57,7 @@ def performance(
         grids=tuple(grids),
         drawings={caption: svg for caption, svg in drawings.items() if svg},
         recompute=("fedcredit study show RUN --json",),
-        uncovered=tuple(f"By {word}: the scores of this run carry no such column." for word in absent),
+        uncovered=tuple(f"By {word}: {HIDDEN if column in scores.about else NO_COLUMN}." for word, column in absent),
     )
 
 
