@@ -9,12 +9,13 @@ import numpy as np
 from fedcredit.evaluation.approval import bad_rate_at, loss_at, queue
 from fedcredit.evaluation.figures import money, share
 from fedcredit.evaluation.metrics import roc
+from server.validation.cells import SMALLEST
 from server.validation.content import Grid, Section, grid, told
 from server.validation.drawings import Line, approval, dots
 from server.validation.drawings import roc as draw_roc
 from server.validation.evidence import TITLES, Figure
 from server.validation.figures import unit_queue
-from server.validation.groups import KINDS, Group
+from server.validation.groups import KINDS, MOST, Group
 from server.validation.source import Scores, Source
 
 STEPS = np.linspace(0, 1, 101)
@@ -57,7 +58,10 @@ def performance(
         grids=tuple(grids),
         drawings={caption: svg for caption, svg in drawings.items() if svg},
         recompute=("fedcredit study show RUN --json",),
-        uncovered=tuple(f"By {word}: {HIDDEN if column in scores.about else NO_COLUMN}." for word, column in absent),
+        uncovered=(
+            *(f"By {word}: {HIDDEN if column in scores.about else NO_COLUMN}." for word, column in absent),
+            f"Groups of fewer than {SMALLEST} companies by themselves, and more than {MOST} groups of one kind.",
+        ),
     )
 
 

@@ -91,9 +91,8 @@ def test_a_gb18030_csv_becomes_a_report_with_the_banks_names(study: Study, tmp_p
 
 
 def test_a_named_region_is_in_the_report_and_no_input(study: Study, tmp_path: Path) -> None:
-    loans().assign(place=lambda rows: [f"{330 + i // 2 % 2:06d}" for i in range(len(rows))]).to_csv(
-        tmp_path / "loans.csv", index=False
-    )
+    rows = loans(900)
+    rows.assign(place=[f"{330 + i // 2 % 2:06d}" for i in range(900)]).to_csv(tmp_path / "loans.csv", index=False)
     assert study(tmp_path / "loans.csv", "data.table.region=place") == 0
     (folder,) = tmp_path.glob("runs/quickstart/*Z")
     card = json.loads((folder / "model" / "model.json").read_text())

@@ -60,7 +60,7 @@ def test_study_is_trained_registered_and_validated(tmp_path: Path, monkeypatch: 
 @pytest.mark.slow
 def test_study_on_the_economy_is_validated_by_its_regions(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    words = [*TINY, "data.economy.regions=3", "tracking.mlflow=false", f"runs={runs}"]
+    words = [*TINY, "data.economy.companies=4000", "data.economy.regions=3", "tracking.mlflow=false", f"runs={runs}"]
     folder = run(load("quickstart", words)).folder
     assert folder is not None
     result = CliRunner().invoke(model, ["validate", str(folder / "model"), "--runs", str(runs), "--json"])
