@@ -199,7 +199,7 @@ def _bundle_of(fleet: Fleet, run: int, known_bundle: Callable[[str, bytes], None
 def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
     """The message with its content, within the size that a question may have."""
     run, key = envelope.metadata.run_id, envelope.metadata.message_id
-    message = whole(key, tree, lambda piece: fleet.pull_object(run, piece), most_bytes=MAX_QUESTION_BYTES)
+    message = whole(envelope, tree, lambda piece: fleet.pull_object(run, piece), most_bytes=MAX_QUESTION_BYTES)
     with _said():
         fleet.confirm(run, key)
     about = message.metadata

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flwr.app import Message
+from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_objects
 
 from fedcredit.errors import NodeError, ReplyError
 from fedcredit.federation.objects import check_piece, inflated, pieces_of
+from fedcredit.federation.told import told
 
 LONGEST_UPLOAD_SECONDS = 300.0
 # Flower waits a second when a piece of a message is not uploaded yet: most of what a round took, and all its outliers.
@@ -21,19 +23,19 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
 
 
 def whole(
-    key: str,
+    envelope: Message,
     tree: ObjectTree,
     pull: Callable[[str], bytes],
     *,
     most_bytes: int,
     seconds: float = LONGEST_UPLOAD_SECONDS,
 ) -> Message:
-    """The message of this name, whose pieces are those of the tree; `pull` gives the bytes of one.
+    """The message of this envelope, whose pieces are those of the tree; `pull` gives the bytes of one.
 
     Raises:
         NodeError: too many pieces, too many bytes, one that is missing or another than its name says, or no message.
     """
-    left = most_bytes
+    left, key = most_bytes, envelope.metadata.message_id
 
     def pull_one(object_id: str) -> bytes:
         nonlocal left
@@ -45,8 +47,9 @@ def whole(
         return content
 
     try:
-        contents = pull_objects(
-            pieces_of(tree),
+        contents = told(message_to_proto(envelope), tree)
+        contents |= pull_objects(
+            [name for name in pieces_of(tree) if name not in contents],
             pull_one,
             max_time=seconds,
             max_tries_per_object=None,

@@ -26,6 +26,7 @@ from httpx import HTTPStatusError, codes
 from fedcredit.errors import ConfigError, ReplyError
 from fedcredit.federation.objects import check_piece, inflated, pieces_of
 from fedcredit.federation.packing import unpack
+from fedcredit.federation.told import told
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ class _Upload:
     tree: ObjectTree
     began: float
     moved: float
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contents = told(self.envelope, self.tree)
 
 
 class Replies:

@@ -122,8 +122,8 @@ def test_an_honest_message_is_answered() -> None:
 
 def test_a_piece_that_is_not_what_its_name_says_is_refused() -> None:
     there, other = honest(), honest(RecordDict({"config": ConfigRecord({"server-round": 2})}))
-    key = there.message.metadata.message_id
-    there.contents[key] = other.contents[other.message.metadata.message_id]
+    key, instead = (one.message.content["config"].object_id for one in (there, other))
+    there.contents[key] = other.contents[instead]
     assert there.told() == "node"
 
 

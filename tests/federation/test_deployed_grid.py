@@ -27,7 +27,7 @@ def _task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "SOON_SECONDS", 0.0)
 
 
-def test_packed_replies_cost_three_pieces_each_and_come_unpacked() -> None:
+def test_packed_replies_cost_one_piece_each_and_come_unpacked() -> None:
     link = SuperLink()
     grid, keys = asking(link, question)
     for key in keys:
@@ -35,7 +35,7 @@ def test_packed_replies_cost_three_pieces_each_and_come_unpacked() -> None:
     found = pulled(grid, keys)
     assert [found[key].content["config"]["k"] for key in keys] == [1, 1, 1]
     assert [found[key].metadata.src_node_id for key in keys] == [11, 12, 13]
-    assert link.requests == {"PullMessages": 1, "PullObject": 9, "ConfirmMessageReceived": 3}
+    assert link.requests == {"PullMessages": 1, "PullObject": 3, "ConfirmMessageReceived": 3}
     assert pulled(grid, keys) == {}
 
 

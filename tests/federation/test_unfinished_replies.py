@@ -65,7 +65,7 @@ def test_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(replies, "STANDSTILL_SECONDS", 0.02)
     link = SuperLink()
     grid, keys = asking(link, question, nodes=1)
-    link.answer(keys[0], pack(CONTENT), lacks="Message")
+    link.answer(keys[0], pack(CONTENT), lacks="ConfigRecord")
     assert pulled(grid, keys) == {}
     time.sleep(0.03)
     assert error_code(pulled(grid, keys)[keys[0]]) == "error-reply"
@@ -76,8 +76,8 @@ def test_piece_that_comes_a_moment_later_is_waited_for(monkeypatch: pytest.Monke
     monkeypatch.setattr(replies, "SOON_SECONDS", 5.0)
     link = SuperLink()
     grid, keys = asking(link, question, nodes=1)
-    (missing,) = link.answer(keys[0], pack(CONTENT), lacks="RecordDict")
-    content = pack(CONTENT).deflate()
+    (missing,) = link.answer(keys[0], pack(CONTENT), lacks="ConfigRecord")
+    content = pack(CONTENT)["packed"].deflate()
     looks = iter([None, None, content])
     pull: Callable[[object], object] = link.PullObject
 
@@ -88,7 +88,7 @@ def test_piece_that_comes_a_moment_later_is_waited_for(monkeypatch: pytest.Monke
 
     link.PullObject = late  # type: ignore[method-assign,assignment]
     assert pulled(grid, keys)[keys[0]].content["config"]["k"] == 1
-    assert link.requests["PullObject"] == 5
+    assert link.requests["PullObject"] == 3
 
 
 def test_upload_that_was_broken_off_is_an_error_reply() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app.message.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
@@ -51,7 +52,7 @@ class SuperLink:
     def answer(self, key: str, content: RecordDict | None = None, *, lacks: str = "", **said: Any) -> list[str]:
         """An honest node's reply; without the pieces of the kind `lacks`, and saying of itself what is `said`."""
         reply = Message(content or RecordDict({}), reply_to=self.sent[key])
-        envelope = message_to_proto(Message(RecordDict({}), reply_to=self.sent[key]))
+        envelope = message_to_proto(remove_content_from_message(reply))
         for name, value in said.items():
             reply.metadata.__dict__[f"_{name}"] = value
         objects = {name: item.deflate() for name, item in get_all_nested_objects(reply).items()}
