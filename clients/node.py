@@ -18,6 +18,8 @@ from functools import partial
 from typing import Any
 
 from flwr.app import Error, Message
+from flwr.app.message import remove_content_from_message
+from flwr.common.serde import message_to_proto
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
@@ -37,7 +39,9 @@ from clients.connection import Fleet
 from clients.pending import Pending
 from clients.wire import be_task, pack, unpack
 from fedcredit.errors import FedCreditError, NodeError
+from fedcredit.federation.packing import alone, is_packed
 from fedcredit.federation.pieces import whole
+from fedcredit.federation.told import told_alone
 from fedcredit.trust.bundle import BundleRefused
 
 log = logging.getLogger(__name__)
@@ -210,15 +214,18 @@ def _pull(fleet: Fleet, envelope: Message, tree: Any) -> Message:
 
 def _push(fleet: Fleet, reply: Message, *, seconds: float) -> None:
     run = reply.metadata.run_id
+    if reply.has_content() and is_packed(reply.content) and reply.metadata.dst_task_id is None:
+        reply.content = alone(reply.content)  # the coordinator works out the rest
     with no_object_id_recompute():
         reply.metadata.__dict__["_message_id"] = reply.object_id
         tree = get_object_tree(reply)
         contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
+    spared = set(told_alone(message_to_proto(remove_content_from_message(reply)), tree))
     for left in reversed(range(SENDINGS)):
         try:
             with _said():
                 wanted, session = fleet.send(reply, tree, seconds)
-                pieces = [(key, content) for key, content in contents.items() if key in wanted]
+                pieces = [(key, content) for key, content in contents.items() if key in wanted and key not in spared]
                 push_object_contents_from_iterable(pieces, partial(fleet.push_object, run, session))
         except ObjectPushError:
             # Where the gateway died between a request and its answer, the tunnel asked once more, and one upload

@@ -12,7 +12,7 @@ import platform
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def run_node(home: NodeHome) -> None:
     """
     facts = read_facts(home)
     home.run.mkdir(mode=0o700, exist_ok=True)
-    with _alone(home), _stoppable(), (home.run / "worker.log").open("ab") as worker_log:
+    with _alone(home), stoppable(), (home.run / "worker.log").open("ab") as worker_log:
         door = Door(ManifestFile(home.manifest), home.state / "seen.sqlite")
         worker = Worker(facts.node_config(home), log_file=worker_log, seconds=facts.worker_seconds)
         status = Status(home, worker)
@@ -112,18 +112,26 @@ def _alone(home: NodeHome) -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the node as Ctrl-C does, wherever flwr waits; a second one does not cut that short."""
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends the node as Ctrl-C does, wherever flwr waits; a second one does not cut that short.
+
+    SIGINT ends it also where a shell started it in the background, and so had it ignored: flwr sends it to this process
+    when the SuperLink does not know the node any more, and would wait for ever.
+    """
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, stop)
+    before: dict[int, Any] = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last_node(session: Path) -> int | None:

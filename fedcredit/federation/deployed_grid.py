@@ -13,6 +13,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedcredit.federation.packing import pack, packed_bytes
+from fedcredit.federation.questions import Questions
 from fedcredit.federation.replies import Replies
 
 # A reply has the arrays of its question in it, in words that may be twice as wide, and what the masking protocol seals
@@ -34,6 +35,7 @@ class DeployedGrid(Grid):
     def __init__(self, grid: Any, *, deadline_seconds: float = 3600.0) -> None:
         self._ttl = deadline_seconds + AFTER_THE_DEADLINE_SECONDS
         self._grid = grid
+        self._questions = Questions(grid._runtime_client, grid.node)
         self._replies = Replies(grid._runtime_client, grid.node)
         self._most_bytes = LEAST_REPLY_BYTES
 
@@ -73,7 +75,11 @@ class DeployedGrid(Grid):
             about = message.metadata
             group = _unguessable(about.group_id)
             sent.append(Message(content, about.dst_node_id, about.message_type, group_id=group, ttl=self._ttl))
-        return self._grid.push_messages(sent)
+            # A SuperLink keeps no task's id: no reader could work out a message that has one (told.py).
+            sent[-1].metadata.__dict__["_src_task_id"] = None
+        able = frozenset(self._replies.alone)
+        self._replies.alone -= {message.metadata.dst_node_id for message in sent}  # until it replies to this one
+        return self._questions.push(sent, run=self._grid.run.run_id, spared=able)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The replies that have come whole; one whose content cannot be read is an error reply."""

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from fedcredit.errors import ConfigError
 
 PACKED = "packed"
+ALONE = "alone"  # the name of the record in a packed reply of which nothing else is sent: see told.py
 MOST_PACKED_BYTES = 4 * 1024 * 1024  # Flower cuts a larger array into pieces of 5 MiB, and the gateway takes no more
 
 
@@ -37,7 +38,7 @@ def unpack(content: RecordDict) -> RecordDict:
     Raises:
         ConfigError: what is packed is no content.
     """
-    record = content.get(PACKED)
+    record = content.get(PACKED, content.get(ALONE))
     if not isinstance(record, ConfigRecord):
         return content
     data = record.get(PACKED)
@@ -48,6 +49,11 @@ def unpack(content: RecordDict) -> RecordDict:
         return recorddict_from_proto(RecordDictProto.FromString(data))
     except (DecodeError, TypeError, ValueError, LookupError, AttributeError):
         raise fault from None
+
+
+def alone(content: RecordDict) -> RecordDict:
+    """A packed content whose record will be sent alone."""
+    return RecordDict({ALONE: content[PACKED]})
 
 
 def is_packed(content: RecordDict) -> bool:

@@ -26,7 +26,7 @@ from httpx import HTTPStatusError, codes
 from fedcredit.errors import ConfigError, ReplyError
 from fedcredit.federation.objects import check_piece, inflated, pieces_of
 from fedcredit.federation.packing import unpack
-from fedcredit.federation.told import told
+from fedcredit.federation.told import told_alone
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,11 @@ class _Upload:
     began: float
     moved: float
     contents: dict[str, bytes] = field(init=False)
+    is_alone: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.contents = told(self.envelope, self.tree)
+        self.contents = told_alone(self.envelope, self.tree)
+        self.is_alone = bool(self.contents)
 
 
 class Replies:
@@ -57,6 +59,7 @@ class Replies:
     def __init__(self, client: Any, node: Node) -> None:
         self._client, self._node = client, node
         self._uploads: dict[str, _Upload] = {}  # by the message that is replied to
+        self.alone: set[int] = set()  # nodes that work out a message, as their last reply showed
 
     def pull(self, message_ids: Sequence[str], *, run: int, most_bytes: int) -> list[Message]:
         """The replies that are whole, each once; one that cannot be read is an error reply with a code.
@@ -72,6 +75,8 @@ class Replies:
                 reply = self._reply(upload, run=run, most_bytes=most_bytes)
                 if reply is not None:
                     done.append(reply)
+                    if upload.is_alone:
+                        self.alone.add(upload.envelope.metadata.src_node_id)
                     self._uploads.pop(key)
             soon = time.monotonic() - SOON_SECONDS
             if not any(key in self._uploads and upload.began > soon for key, upload in mine.items()):

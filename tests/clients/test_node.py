@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
@@ -26,10 +26,13 @@ from clients.wire import be_task
 from fedcredit.errors import FedCreditError
 from fedcredit.federation.messages import TRAIN
 from fedcredit.federation.objects import MOST_OBJECTS
+from fedcredit.federation.packing import pack, packed_mod
 from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestRefused
 
 NODE, RUN = 7, 1
+CONTENT = RecordDict({"config": ConfigRecord({"server-round": 1})})
+CONTEXT = Context(RUN, NODE, node_config={}, state=RecordDict(), run_config={})
 
 
 class Done(Exception):
@@ -44,6 +47,7 @@ class Lying:
     tree: ObjectTree
     contents: dict[str, bytes]
     replies: list[Message] = field(default_factory=list)
+    pushed: list[bytes] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
     bundle: str = "b" * 64
     is_delivered: bool = False
@@ -63,7 +67,7 @@ class Lying:
             get_run=lambda run: Answer(),
             get_fab=lambda digest, run: Answer(),
             pull_object=self._pull,
-            push_object=lambda run, session, key, content: self.contents.__setitem__(key, content),
+            push_object=lambda run, session, key, content: self.pushed.append(content),
             confirm=lambda run, key: None,
         )
 
@@ -72,7 +76,7 @@ class Lying:
 
         def answer(question: Question) -> Message:
             self.asked.append(question)
-            return Message(RecordDict(), reply_to=question.message)
+            return packed_mod(question.message, CONTEXT, lambda asked, _: Message(CONTENT, reply_to=asked))
 
         def idle() -> None:
             raise Done
@@ -98,16 +102,24 @@ class Lying:
 
     def _send(self, reply: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
         self.replies.append(reply)
-        return set(), "session"
+        return set(get_all_nested_objects(reply)), "session"
 
 
 def honest(content: RecordDict | None = None, *, run: int = RUN, node: int = NODE) -> Lying:
     """One with a message that is as it should be."""
     be_task(run=run, node=1)
-    record = content if content is not None else RecordDict({"config": ConfigRecord({"server-round": 1})})
-    message = Message(record, node, TRAIN)
+    message = Message(content if content is not None else CONTENT, node, TRAIN)
     message.metadata.__dict__["_message_id"] = message.object_id
     return of(message)
+
+
+def question(content: RecordDict) -> Message:
+    """A message as the coordinator sends it: of no task."""
+    be_task(run=RUN, node=1)
+    message = Message(content, NODE, TRAIN)
+    message.metadata.__dict__["_src_task_id"] = None
+    message.metadata.__dict__["_message_id"] = message.object_id
+    return message
 
 
 def of(message: Message) -> Lying:
@@ -206,6 +218,20 @@ def test_what_the_node_sends_is_its_answer_whole() -> None:
     (reply,) = there.replies
     contents = {key: item.deflate() for key, item in get_all_nested_objects(reply).items()}
     assert isinstance(inflate_object_from_contents(reply.metadata.message_id, contents), Message)
+
+
+def test_of_a_packed_reply_only_its_record_is_sent() -> None:
+    there = of(question(pack(CONTENT)))
+    assert there.told() == "answered"
+    (reply,) = there.replies
+    assert there.pushed == [reply.content["alone"].deflate()]
+
+
+@pytest.mark.parametrize("there", [of(question(CONTENT)), honest(pack(CONTENT))], ids=["open", "of a task"])
+def test_of_another_reply_every_piece_is_sent(there: Lying) -> None:
+    assert there.told() == "answered"
+    (reply,) = there.replies
+    assert sorted(there.pushed) == sorted(one.deflate() for one in get_all_nested_objects(reply).values())
 
 
 def answers_on(fleet: Fleet, there: Lying, folder: Path, **more: Any) -> list[str]:

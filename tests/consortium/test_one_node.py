@@ -9,16 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from clients.connection import connected
-from clients.facts import read_facts
-from clients.refresh import last_manifest
-from clients.tunnel import node_tunnel
-from fedcredit.errors import NodeError
 from fedcredit.federation.checkpoint import RoundRecord
 from server.superlink_files import QUIET
 from tests.consortium.breaking import long_task, mended, until, verify_every_node, wait_in_training
@@ -26,7 +20,6 @@ from tests.consortium.world import NAMES, World
 
 pytestmark = pytest.mark.slow
 STOP_SECONDS = 10.0
-CLOCK_OFF = timedelta(minutes=10)
 
 
 @pytest.fixture(autouse=True)
@@ -64,24 +57,13 @@ def test_node_of_a_copied_folder_is_refused_and_the_first_goes_on(world: World, 
 
 
 @pytest.mark.parametrize("when", ["at the start", "while it is online"])
-def test_node_whose_clock_is_off_by_ten_minutes_ends_and_is_told_why(
-    world: World, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    from flwr.supernode import node_auth_http_interceptor as flower
-
-    told, off = flower.now, [when == "at the start"]
-    monkeypatch.setattr(flower, "now", lambda: told() + CLOCK_OFF * off[0])
-    node = world.founded.nodes["bank-a"]
+def test_node_whose_clock_is_off_by_ten_minutes_ends_and_is_told_why(world: World, when: str) -> None:
     world.processes.stop("bank-a")
-    open_tunnel = node_tunnel(node, read_facts(node), last_manifest(node))
-
-    def come_and_ask(address: str) -> None:
-        with connected(address, node.flower) as fleet:
-            off[0] = True
-            fleet.receive()
-
-    with open_tunnel as tunnel, pytest.raises(NodeError, match="clock"):
-        come_and_ask(tunnel.address)
+    asking = [sys.executable, "-m", "tests.consortium.clock", str(world.founded.nodes["bank-a"].folder), when]
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *asking]  # where a shell has SIGINT ignored
+    for command in (asking, background):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | QUIET)
+        assert "clock" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("state", ["just started", "idle", "in training", "platform away"])

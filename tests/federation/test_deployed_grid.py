@@ -9,13 +9,14 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.proto.error_pb2 import Error as ErrorProto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.runtime_pb2 import PullAppMessagesResponse
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedcredit.federation import deployed_grid, replies
 from fedcredit.federation.admission import error_code
 from fedcredit.federation.arrays import decode
 from fedcredit.federation.deployed_grid import DeployedGrid
-from fedcredit.federation.packing import pack, unpack
+from fedcredit.federation.packing import alone, pack
 from tests.federation.uploading import CONTENT, RUN, SuperLink, asking, piece, pulled, question, refusal
 
 
@@ -27,16 +28,47 @@ def _task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "SOON_SECONDS", 0.0)
 
 
-def test_packed_replies_cost_one_piece_each_and_come_unpacked() -> None:
+def test_packed_replies_come_unpacked_in_three_pieces_each_and_in_one_where_the_record_comes_alone() -> None:
+    link = SuperLink()
+    for sent, pieces in ((pack, 9), (lambda content: alone(pack(content)), 3)):
+        grid, keys = asking(link, question)
+        link.requests.clear()
+        for key in keys:
+            link.answer(key, sent(CONTENT))
+        found = pulled(grid, keys)
+        assert [found[key].content["config"]["k"] for key in keys] == [1, 1, 1]
+        assert [found[key].metadata.src_node_id for key in keys] == [11, 12, 13]
+        assert link.requests == {"PullMessages": 1, "PullObject": pieces, "ConfirmMessageReceived": 3}
+        assert pulled(grid, keys) == {}
+
+
+def test_nodes_that_work_out_the_rest_are_sent_the_record_only_until_one_owes_a_reply() -> None:
     link = SuperLink()
     grid, keys = asking(link, question)
+    whole = {"PushMessages": 1, "PushObject ConfigRecord": 1, "PushObject RecordDict": 1, "PushObject Message": 3}
+    assert link.requests == whole
     for key in keys:
-        link.answer(key, pack(CONTENT))
-    found = pulled(grid, keys)
-    assert [found[key].content["config"]["k"] for key in keys] == [1, 1, 1]
-    assert [found[key].metadata.src_node_id for key in keys] == [11, 12, 13]
-    assert link.requests == {"PullMessages": 1, "PullObject": 3, "ConfirmMessageReceived": 3}
-    assert pulled(grid, keys) == {}
+        link.answer(key, alone(pack(CONTENT)))
+    assert len(pulled(grid, keys)) == 3
+    link.requests.clear()
+    again = list(grid.push_messages([question(node) for node in (11, 12, 13)]))
+    assert link.requests == {"PushMessages": 1, "PushObject ConfigRecord": 1}
+    link.answer(again[0], alone(pack(CONTENT)))
+    link.answer(again[1], pack(CONTENT))  # it is Flower's own now
+    assert len(pulled(grid, again)) == 2
+    link.requests.clear()
+    list(grid.push_messages([question(node) for node in (11, 12, 13)]))
+    assert link.requests == {**whole, "PushObject Message": 2}
+
+
+def test_a_question_that_was_read_before_it_was_sent_whole_counts_as_sent() -> None:
+    link = SuperLink()
+    link.refused = {"Message", "RecordDict"}
+    _, keys = asking(link, question)
+    assert [link.asked(key)["config"]["round"] for key in keys] == [1, 1, 1]
+    link.refused = {"ConfigRecord"}
+    with pytest.raises(ObjectPushError):
+        asking(link, question)
 
 
 def test_reply_that_is_too_large_to_be_packed_comes_in_pieces() -> None:
@@ -157,7 +189,7 @@ def test_messages_that_are_made_one_after_the_other_keep_their_own_contents() ->
     link, count = SuperLink(), 200
     made = (Message(RecordDict({"config": ConfigRecord({"k": number})}), 11, "train") for number in range(count))
     keys = list(DeployedGrid(link).push_messages(made))
-    assert [unpack(link.sent[key].content)["config"]["k"] for key in keys] == list(range(count))
+    assert [link.asked(key)["config"]["k"] for key in keys] == list(range(count))
 
 
 def test_question_expires_soon_after_nobody_waits_for_its_answer() -> None:

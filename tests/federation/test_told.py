@@ -11,8 +11,8 @@ from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedcredit.federation.packing import pack
-from fedcredit.federation.told import told
+from fedcredit.federation.packing import alone, pack
+from fedcredit.federation.told import told, told_alone
 
 CONTENT = RecordDict({"config": ConfigRecord({"k": 1})})
 
@@ -25,38 +25,68 @@ def _task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def announced(message: Message) -> tuple[MessageProto, ObjectTree, dict[str, bytes]]:
-    """The message as a SuperLink announces it, and all its pieces."""
+    """The message as a SuperLink announces it, which keeps no task's id, and all its pieces."""
     message.metadata.__dict__["_message_id"] = message.object_id
     pieces = {name: one.deflate() for name, one in get_all_nested_objects(message).items()}
-    return message_to_proto(remove_content_from_message(message)), get_object_tree(message), pieces
+    envelope = message_to_proto(remove_content_from_message(message))
+    envelope.metadata.ClearField("src_task_id")
+    envelope.metadata.ClearField("dst_task_id")
+    return envelope, get_object_tree(message), pieces
+
+
+def packed() -> Message:
+    """A question as the coordinator sends it."""
+    message = Message(pack(CONTENT), 12, "train")
+    message.metadata.__dict__["_src_task_id"] = None
+    return message
 
 
 def test_of_a_packed_message_only_its_record_need_be_fetched() -> None:
-    message = Message(pack(CONTENT), 12, "train")
+    message = packed()
     envelope, tree, pieces = announced(message)
     record = message.content["packed"].object_id
     assert told(envelope, tree) == {name: piece for name, piece in pieces.items() if name != record}
 
 
 def test_an_error_is_told_whole() -> None:
-    question = Message(pack(CONTENT), 12, "train")
+    question = packed()
     announced(question)
     envelope, tree, pieces = announced(Message(Error(2, "schema"), reply_to=question))
     assert told(envelope, tree) == pieces
 
 
+def test_of_a_reply_all_but_the_record_is_told_where_that_comes_alone_and_nothing_where_it_does_not() -> None:
+    question = packed()
+    announced(question)
+    for content, is_told in ((alone(pack(CONTENT)), True), (pack(CONTENT), False), (CONTENT, False)):
+        reply = Message(content, reply_to=question)
+        envelope, tree, pieces = announced(reply)
+        record = tree.children[0].children[0].object_id
+        rest = {name: piece for name, piece in pieces.items() if name != record}
+        assert told_alone(envelope, tree) == (rest if is_told else {})
+    envelope, tree, _ = announced(Message(Error(2, "schema"), reply_to=question))
+    assert told_alone(envelope, tree) == {}
+
+
 def test_names_of_records_are_not_guessed() -> None:
     message = Message(CONTENT, 12, "train")
+    message.metadata.__dict__["_src_task_id"] = None
     envelope, tree, pieces = announced(message)
     assert told(envelope, tree) == {message.object_id: pieces[message.object_id]}
 
 
 def test_an_envelope_that_says_other_than_the_message_tells_nothing_of_it() -> None:
-    message = Message(pack(CONTENT), 12, "train")
+    message = packed()
     envelope, tree, pieces = announced(message)
     envelope.metadata.src_node_id = 13
     content = message.content.object_id
     assert told(envelope, tree) == {content: pieces[content]}
+
+
+def test_a_message_of_a_task_is_not_told_by_its_envelope() -> None:
+    message = Message(pack(CONTENT), 12, "train")
+    envelope, tree, _ = announced(message)
+    assert message.object_id not in told(envelope, tree)
 
 
 def test_a_tree_of_nonsense_tells_nothing() -> None:

@@ -88,7 +88,7 @@ def test_piece_that_comes_a_moment_later_is_waited_for(monkeypatch: pytest.Monke
 
     link.PullObject = late  # type: ignore[method-assign,assignment]
     assert pulled(grid, keys)[keys[0]].content["config"]["k"] == 1
-    assert link.requests["PullObject"] == 3
+    assert link.requests["PullObject"] == 5
 
 
 def test_upload_that_was_broken_off_is_an_error_reply() -> None:

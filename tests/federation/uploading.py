@@ -11,18 +11,20 @@ import httpx
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.app.message.message import remove_content_from_message
-from flwr.common.serde import message_to_proto
+from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
+from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse, PushObjectResponse
 from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import PullAppMessagesResponse
+from flwr.proto.runtime_pb2 import PullAppMessagesResponse, PushAppMessagesResponse
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_id,
     get_object_tree,
+    iterate_object_tree,
 )
 
 from fedcredit.federation.deployed_grid import DeployedGrid
+from fedcredit.federation.packing import PACKED, unpack
 
 RUN = 7
 
@@ -38,16 +40,32 @@ class SuperLink:
     def __init__(self) -> None:
         self._runtime_client, self.node, self.run = self, Node(node_id=1), SimpleNamespace(run_id=RUN)
         self.sent: dict[str, Message] = {}
+        self.trees: dict[str, ObjectTree] = {}
+        self.taken: dict[str, bytes] = {}
         self.requests: Counter[str] = Counter()
         self.objects: dict[str, bytes | None] = {}  # None: announced, and not uploaded
         self.held: list[tuple[MessageProto, ObjectTree]] = []
         self.broken = False
+        self.refused: set[str] = set()  # kinds of pieces
 
-    def push_messages(self, messages: list[Message]) -> list[str]:
-        for message in messages:
-            message.metadata.__dict__["_message_id"] = message.object_id
-            self.sent[message.object_id] = message
-        return [message.object_id for message in messages]
+    def PushMessages(self, request: Any) -> PushAppMessagesResponse:  # noqa: N802 - flwr's name
+        self.requests["PushMessages"] += 1
+        keys = [envelope.metadata.message_id for envelope in request.messages_list]
+        self.sent |= dict(zip(keys, map(message_from_proto, request.messages_list), strict=True))
+        self.trees |= dict(zip(keys, request.message_object_trees, strict=True))
+        wanted = [one.object_id for tree in request.message_object_trees for one in iterate_object_tree(tree)]
+        return PushAppMessagesResponse(message_ids=keys, objects_to_push=dict.fromkeys(wanted), session_id="s")
+
+    def PushObject(self, request: Any) -> PushObjectResponse:  # noqa: N802 - flwr's name
+        kind = request.object_content.partition(b" ")[0].decode()
+        self.requests[f"PushObject {kind}"] += 1
+        self.taken[request.object_id] = request.object_content
+        return PushObjectResponse(stored=kind not in self.refused)
+
+    def asked(self, key: str) -> RecordDict:
+        """What the packed question says, by the pieces that came."""
+        (record,) = self.trees[key].children[0].children
+        return unpack(RecordDict({PACKED: ConfigRecord.inflate(self.taken[record.object_id])}))
 
     def answer(self, key: str, content: RecordDict | None = None, *, lacks: str = "", **said: Any) -> list[str]:
         """An honest node's reply; without the pieces of the kind `lacks`, and saying of itself what is `said`."""
