@@ -36,6 +36,7 @@ class TableOptions:
     amount: Annotated[str | None, typer.Option(help="Column of the loan amount.")] = None
     size: Annotated[str | None, typer.Option(help="Column of the size class.")] = None
     sector: Annotated[str | None, typer.Option(help="Column of the sector.")] = None
+    region: Annotated[str | None, typer.Option(help="Column of the company's region.")] = None
     stratum: Annotated[str | None, typer.Option(help="Column of the stratum, such as the calendar year.")] = None
     definition: Annotated[str, typer.Option(help="The outcome in words, such as '90 days past due'.")] = "unstated"
     encoding: Annotated[str | None, typer.Option(help="Of a CSV; else UTF-8 and GB18030 are told apart.")] = None

@@ -22,7 +22,7 @@ from fedcredit.data.tables import read_table
 from fedcredit.data.worlds.write import write
 from fedcredit.settings import HubSettings
 
-STEPS = 1  # raised when the same settings would give another table
+STEPS = 2  # raised when the same settings would give another table
 
 
 def hub_table(settings: HubSettings) -> Table:

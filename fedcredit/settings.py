@@ -38,6 +38,7 @@ class TableSettings:
     amount: str | None = None
     size: str | None = None
     sector: str | None = None
+    region: str | None = None
     stratum: str | None = None
     encoding: str | None = None
     allow_gaps: bool = False
@@ -168,8 +169,8 @@ class CountsSettings:
 
     evaluations: how many the study has in all, so at least its federated units; epsilon: of all of them for one
     company, apart from training, and null counts exactly. rows_per_company, dropouts: see federation/counting.py.
-    column, segments: `period`, `size`, `sector` or `stratum`, and its values that are counted apart. is_coarse: the 16
-    bins that noise needs, with bins: 16.
+    column, segments: `period`, `size`, `sector`, `region` or `stratum`, and its values that are counted apart.
+    is_coarse: the 16 bins that noise needs, with bins: 16.
     """
 
     evaluations: int = 1
@@ -177,7 +178,7 @@ class CountsSettings:
     rows_per_company: int = 1
     dropouts: int = 0
     split: Literal["validation", "test"] = "validation"
-    column: Literal["", "period", "size", "sector", "stratum"] = ""
+    column: Literal["", "period", "size", "sector", "region", "stratum"] = ""
     segments: tuple[str, ...] = ()
     bins: int = 512
     is_coarse: bool = False
@@ -268,6 +269,8 @@ class StudySettings:
 def config_sha256(settings: StudySettings) -> str:
     """Digest of what was asked; equal for a run and its resumption, on any machine."""
     asked = {key: value for key, value in asdict(settings).items() if key not in NOT_PART_OF_A_STUDY}
+    if settings.data.table.region is None:  # runs from before there was this role keep their digest
+        del asked["data"]["table"]["region"]
     return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

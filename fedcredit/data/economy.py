@@ -121,6 +121,7 @@ def schema(settings: EconomySettings) -> Schema:
         amount="loan_amount_cny",
         size="size_class",
         sector="industry",
+        region="region",
         lineage={"origin": "synthetic", "generator": "fedcredit.data.economy v1"} | drawn_from,
         dictionary_sha256=dictionary_sha256(),
     )

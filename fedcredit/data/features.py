@@ -19,7 +19,7 @@ __all__ = ["choose", "inputs_of", "make_windows", "transform"]
 
 PRESENT = "present"
 WHOLE = "all"  # the institution of a table that names none
-ABOUT = ("period", "incumbent", "amount", "size", "sector", "stratum")
+ABOUT = ("period", "incumbent", "amount", "size", "sector", "region", "stratum")
 
 
 def make_windows(table: Table, *, length: int) -> Windows:

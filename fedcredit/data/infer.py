@@ -30,26 +30,30 @@ def infer_schema(
     amount: str | None = None,
     size: str | None = None,
     sector: str | None = None,
+    region: str | None = None,
     stratum: str | None = None,
     encoding: str | None = None,
 ) -> Schema:
     """Columns from the file's header and cells: a number is an `amount`, or a `flag` where every cell is 0 or 1.
 
-    `features` None takes every number column but the label, the keys, `incumbent` and `stratum`; a column that mixes
-    numbers and text is refused, one of text only is left out unless `kinds` declares it a category. `kinds` says
-    otherwise for a column, as {"rate": {"kind": "ratio", "lo": 0, "hi": 2}}. A column with empty cells is nullable.
+    `features` None takes every number column but the label, the keys, `incumbent`, `sector`, `region` and `stratum`; a
+    column that mixes numbers and text is refused, one of text only is left out unless `kinds` declares it a category.
+    `kinds` says otherwise for a column, as {"rate": {"kind": "ratio", "lo": 0, "hi": 2}}, and a region that it names
+    stays an input. A column with empty cells is nullable.
     """
-    text = [name for name in (company, institution, split, sector) if name is not None]
+    text = [name for name in (company, institution, split, sector, region) if name is not None]
     said = dict(kinds or {})
     text += [name for name, kind in said.items() if kind.get("kind") == "category"]
     frame = read_cells(path, text=text, encoding=encoding)
     keys = [name for name in (label, company, period, institution, split) if name is not None]
-    groups = [name for name in (incumbent, amount, size, sector, stratum) if name is not None]
+    groups = [name for name in (incumbent, amount, size, sector, region, stratum) if name is not None]
     require(frame, [*keys, *groups, *said, *(features or ())], where=path.name)
     for name in features or ():
         if name in keys:
             raise TableError(f"{path.name}, column {name!r}", found="the label or a key", expected="a feature")
     apart = {*keys, incumbent, stratum, sector}
+    if region not in said:  # a code such as 330100 is no amount, but a category that was an input is one still
+        apart.add(region)
     names = [name for name in frame.columns if name not in apart] if features is None else features
     columns = [_column(frame[name], said.get(name), where=path.name, is_named=features is not None) for name in names]
     found = tuple(column for column in columns if column is not None)
@@ -66,6 +70,7 @@ def infer_schema(
         amount=amount,
         size=size,
         sector=sector,
+        region=region,
         stratum=stratum,
         lineage={"file": path.name},
     )

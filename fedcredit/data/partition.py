@@ -26,7 +26,7 @@ def assign(windows: Windows, names: Names) -> Windows:
 
 
 def by_column(windows: Windows, column: str) -> Names:
-    """The institution column of the table, or one of `windows.about` (sector, size, stratum).
+    """The institution column of the table, or one of `windows.about` (sector, region, size, stratum).
 
     For another column of a table (bank, city, state), name it as the table's institution column.
     """

@@ -15,6 +15,7 @@ from fedcredit.errors import ConfigError, TableError
 from fedcredit.strict import build
 
 SCHEMA_VERSION = 1
+LATER_ROLES = ("region",)  # which tables and models from before the role do not name
 
 Kind = Literal["amount", "ratio", "number", "flag", "category", "month", "raw"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -74,8 +75,9 @@ class Label:
 class Schema:
     """Columns, label and keys of a table. Keys name columns of the frame; None where the table has no such column.
 
-    `incumbent` is a score or PD that the institution already uses; `amount` a loan amount; `size` and `sector` are
-    the groups that reports break down by; `stratum` (for example the calendar year) is used for stratified AUC.
+    `incumbent` is a score or PD that the institution already uses; `amount` a loan amount; `size`, `sector` and
+    `region` are the groups that reports break down by; `stratum` (for example the calendar year) is used for
+    stratified AUC.
     """
 
     columns: tuple[Column, ...]
@@ -88,6 +90,7 @@ class Schema:
     amount: str | None = None
     size: str | None = None
     sector: str | None = None
+    region: str | None = None
     stratum: str | None = None
     lineage: Mapping[str, str] = field(default_factory=dict)
     dictionary_sha256: str | None = None
@@ -104,8 +107,12 @@ class Schema:
         return hashlib.sha256(json.dumps(agreed, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of `table.json`."""
-        return {"schema": SCHEMA_VERSION, **asdict(self), "lineage": dict(self.lineage), "schema_sha256": self.sha256}
+        """The content of `table.json`; a role of LATER_ROLES only where the table has it.
+
+        So a table without one is described by the same bytes as before there was such a role.
+        """
+        said = {name: value for name, value in asdict(self).items() if name not in LATER_ROLES or value is not None}
+        return {"schema": SCHEMA_VERSION, **said, "lineage": dict(self.lineage), "schema_sha256": self.sha256}
 
 
 def read_schema(path: Path) -> Schema:

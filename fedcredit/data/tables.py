@@ -19,12 +19,12 @@ from fedcredit.errors import TableError
 
 __all__ = ["check", "infer_schema", "read_table", "write_table"]
 
-ROLES = ("company", "period", "institution", "split", "incumbent", "amount", "size", "sector", "stratum")
+ROLES = ("company", "period", "institution", "split", "incumbent", "amount", "size", "sector", "region", "stratum")
 
 
 def read_table(path: Path, schema: Schema, *, encoding: str | None = None, allow_gaps: bool = False) -> Table:
     """The checked table of a CSV (UTF-8 or GB 18030, told apart) or Parquet file; see `check`."""
-    keys = (schema.company, schema.institution, schema.split, schema.sector)
+    keys = (schema.company, schema.institution, schema.split, schema.sector, schema.region)
     categories = (column.name for column in schema.columns if column.kind == "category")
     text = {name for name in (*keys, *categories) if name is not None}
     return check(read_cells(path, text=text, encoding=encoding), schema, where=path.name, allow_gaps=allow_gaps)

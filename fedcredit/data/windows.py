@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedcredit.errors import TableError
 
 SPLITS = ("train", "validation", "test")
-CUT_BY = ("period", "size", "sector", "stratum")  # columns of `about` by which an institution's rows may be counted
+CUT_BY = ("period", "size", "sector", "region", "stratum")  # columns of `about` by which rows may be counted
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Windows:
     x: (n, time, features) float32, finite; time is 1 for a table with one row a company.
     y: (n,) float32, 0 or 1. company, institution, split: (n,) str arrays; a company may have several examples.
     features: names of the last axis of x. about: frame of n rows with the columns that the table has of
-    `period, incumbent, amount, size, sector, stratum`.
+    `period, incumbent, amount, size, sector, region, stratum`.
     schema_sha256: digest of the table's agreed schema. level: the highest JR/T 0197-2020 level of its features.
     """
 

@@ -28,7 +28,7 @@ LARGEST_GROUPS = 12  # a page stays a page when a sector has hundreds of codes
 
 @dataclass(frozen=True)
 class Group:
-    """The AUC gain in one size class or sector; None where it has too few of either class."""
+    """The AUC gain in one size class, sector or region; None where it has too few of either class."""
 
     by: str
     name: str
@@ -209,10 +209,12 @@ def _against(
 def _groups(
     panel: Panel, inside: NDArray[np.bool_], rows: Slice, rivals: Sequence[Rival], *, rng: Generator, draws: int
 ) -> Iterator[Group]:
-    for by in ("size", "sector"):
+    for by in ("size", "sector", "region"):  # the last draws last, so that the others' intervals are as without it
         if by not in panel.about:
             continue
         named = panel.about.loc[inside, by].astype(str).to_numpy()
+        if by == "region" and len(set(named)) == 1:
+            continue  # an institution of one region: that is all of it
         for name in pd.Series(named).value_counts().sort_index().nlargest(LARGEST_GROUPS).index:
             here = named == name
             part = Slice(rows.y[here], rows.company[here], rows.exposure[here])

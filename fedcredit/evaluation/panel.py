@@ -29,7 +29,7 @@ COLUMNS = (
     "p",
 )
 KEYS = ["arm", "model", "method", "left_out", "epsilon", "noise"]
-ABOUT = ("period", "stratum", "amount", "size", "sector")
+ABOUT = ("period", "stratum", "amount", "size", "sector", "region")
 ARMS = ("incumbent", "local", "best_alone", "federated", "pooled")
 ALONE = ("incumbent", "local", "best_alone")
 # The kind of model is an outcome of these arms, not a setting: it may differ between institutions and seeds.

@@ -12,7 +12,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.strict import build
 
 Split = Literal["validation", "test"]
-Column = Literal["", "period", "size", "sector", "stratum"]  # of the roles that a table may have; "" cuts nothing
+Column = Literal["", "period", "size", "sector", "region", "stratum"]  # a table's roles; "" cuts nothing
 COLUMNS: tuple[str, ...] = tuple(name for name in get_args(Column) if name)
 
 GRID_BINS = 512  # of the public score grid (evaluation/grid.py); fewer bins are neighbours added up

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedcredit.data.schema import Column, Label, Schema
+from fedcredit.data.schema import LATER_ROLES, Column, Label, Schema
 from fedcredit.errors import FedCreditError, ModelError
 from fedcredit.models.build import ModelSettings, build
 from fedcredit.models.calibrated import PriorShift, Step
@@ -170,7 +170,8 @@ def _calibration(card: Mapping[str, Any]) -> tuple[Step, ...]:
 
 def _schema(document: Mapping[str, Any]) -> Schema:
     columns = tuple(Column(**{**column, "levels": tuple(column["levels"])}) for column in document["columns"])
-    keys = {name: document[name] for name in Schema.__dataclass_fields__ if name not in ("columns", "label")}
+    absent = {name for name in LATER_ROLES if name not in document}
+    keys = {name: document[name] for name in Schema.__dataclass_fields__ if name not in {"columns", "label", *absent}}
     return Schema(columns=columns, label=Label(**document["label"]), **keys)
 
 

@@ -1,4 +1,4 @@
-"""The judged rows become figures of each group: institution, size, sector, period, stratum."""
+"""The judged rows become figures of each group: institution, size, sector, region, period."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from server.validation.evidence import Figure, figure, unknown
 from server.validation.figures import observed_expected
 from server.validation.source import Scores
 
-KINDS = {"size": "size", "sector": "sector", "stratum": "period"}
-MOST = 24  # a page stays a page where a sector has hundreds of codes
+KINDS = {"size": "size", "sector": "sector", "region": "region", "stratum": "period"}
+CODES = ("sector", "region")  # a number in them is a name
+MOST = 40  # a page stays a page where a sector has hundreds of codes
+MOST_NAMES = 24  # of a size or a period; more are a measure
 TOO_FEW = "fewer than 10 companies of a class"
 QUANTILES = ("quarter 1, smallest", "quarter 2", "quarter 3", "quarter 4, largest")
 
@@ -46,11 +48,16 @@ def groups(scores: Scores, *, by_institution: bool, institutions_are: str = "ins
 
 
 def kinds_of(scores: Scores, *, by_institution: bool, institutions_are: str) -> dict[str, NDArray[np.object_]]:
-    """The name of each row's group (None: it has none), by kind of group."""
+    """The name of each row's group (None: it has none), by kind of group.
+
+    Where institutions are hidden, so is a kind whose groups are each in one institution: regional banks cut by region.
+    """
     kinds: dict[str, NDArray[np.object_]] = {institutions_are: scores.institution} if by_institution else {}
     for column, word in KINDS.items():
         if column in scores.about:
-            kinds[word] = _named(scores.about[column].to_numpy())
+            names = _named(scores.about[column].to_numpy(), is_code=column in CODES)
+            if by_institution or not _tells_institutions(names, scores.institution):
+                kinds[word] = names
     return kinds
 
 
@@ -83,11 +90,17 @@ def _group(scores: Scores, *, by: str, name: str) -> Group:
     )
 
 
-def _named(values: NDArray[np.object_]) -> NDArray[np.object_]:
+def _tells_institutions(names: NDArray[np.object_], institution: NDArray[np.object_]) -> bool:
+    """Whether each group is of one institution, out of several."""
+    pairs = {(name, one) for name, one in zip(names.tolist(), institution.tolist(), strict=True) if name is not None}
+    return len({one for _, one in pairs}) > 1 and len({name for name, _ in pairs}) == len(pairs)
+
+
+def _named(values: NDArray[np.object_], *, is_code: bool) -> NDArray[np.object_]:
     """Names as they are; many different numbers, such as a balance sheet total, become quarters."""
     known = [value for value in values.tolist() if is_key(value)]
-    is_measure = known and all(isinstance(value, (int, float)) for value in known) and len(set(known)) > MOST
-    if not is_measure:
+    is_measure = known and all(isinstance(value, (int, float)) for value in known) and len(set(known)) > MOST_NAMES
+    if is_code or not is_measure:
         return np.array([str(v) if is_key(v) else None for v in values.tolist()], dtype=object)
     number = np.asarray(values, dtype=np.float64)
     cuts = np.nanquantile(number, [0.25, 0.5, 0.75])

@@ -9,15 +9,18 @@ import numpy as np
 from fedcredit.evaluation.approval import bad_rate_at, loss_at, queue
 from fedcredit.evaluation.figures import money, share
 from fedcredit.evaluation.metrics import roc
+from server.validation.cells import SMALLEST
 from server.validation.content import Grid, Section, grid, told
 from server.validation.drawings import Line, approval, dots
 from server.validation.drawings import roc as draw_roc
 from server.validation.evidence import TITLES, Figure
 from server.validation.figures import unit_queue
-from server.validation.groups import Group
+from server.validation.groups import KINDS, MOST, Group
 from server.validation.source import Scores, Source
 
 STEPS = np.linspace(0, 1, 101)
+NO_COLUMN = "the scores of this run carry no such column"
+HIDDEN = "each group is of too few companies, or of one institution, and institutions are not shown here"
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -44,7 +47,7 @@ def performance(
         )
         for kind in kinds
     }
-    absent = [word for word in ("size", "sector", "period", "region") if word not in kinds]
+    absent = [(word, column) for column, word in KINDS.items() if word not in kinds]
     return Section(
         key="performance",
         title="Performance",
@@ -55,7 +58,10 @@ def performance(
         grids=tuple(grids),
         drawings={caption: svg for caption, svg in drawings.items() if svg},
         recompute=("fedcredit study show RUN --json",),
-        uncovered=tuple(f"By {word}: the scores of this run carry no such column." for word in absent),
+        uncovered=(
+            *(f"By {word}: {HIDDEN if column in scores.about else NO_COLUMN}." for word, column in absent),
+            f"Groups of fewer than {SMALLEST} companies by themselves, and more than {MOST} groups of one kind.",
+        ),
     )
 
 

@@ -23,6 +23,7 @@ ALL = [
     *KEYS,
     *("--period", "year", "--split", "part", "--feature", "debt", "--feature", "industry", "--kinds", "kinds.yaml"),
     *("--incumbent", "score", "--amount", "loan", "--size", "staff", "--sector", "industry", "--stratum", "year"),
+    *("--region", "province"),
     *("--definition", "90 days past due", "--encoding", "gb18030", "--allow-gaps"),
 ]
 
@@ -47,10 +48,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         bad = int(debt - cash + draw.gauss(0, 1) > 0.8)
         loans.append(f"0091{number:06d},{'杭州银行' if number % 2 else '宁波银行'},{debt:.4f},{cash:.4f},a note,{bad}")
     Path("loans.csv").write_text("\n".join(loans) + "\n", encoding="utf-8")
-    panel = ["uscc,bank,year,part,debt,industry,score,loan,staff,bad"]
+    panel = ["uscc,bank,year,part,debt,industry,province,score,loan,staff,bad"]
     for company in ("01", "02"):
         years = (2022, 2024, 2025) if company == "02" else (2022, 2023, 2024, 2025)
-        panel += [f"{company},西行,{year},train,1.5,纺织,0.1,1000,7,{int(company == '02')}" for year in years]
+        panel += [f"{company},西行,{year},train,1.5,纺织,033,0.1,1000,7,{int(company == '02')}" for year in years]
     Path("panel.csv").write_text("\n".join(panel) + "\n", encoding="gb18030")
     Path("kinds.yaml").write_text("industry: {kind: category, levels: [纺织, 钢铁]}\n", encoding="utf-8")
     return tmp_path
@@ -72,8 +73,9 @@ def test_a_built_table_holds_its_roles_its_source_and_nothing_else() -> None:
     schema = read_schema(Path("out/table.json"))
     assert schema.features == ("debt", "industry")
     assert schema.columns[1].levels == ("纺织", "钢铁")
-    roles = (schema.period, schema.split, schema.incumbent, schema.amount, schema.size, schema.sector, schema.stratum)
-    assert roles == ("year", "part", "score", "loan", "staff", "industry", "year")
+    roles = (schema.period, schema.split, schema.incumbent, schema.amount, schema.size, schema.sector, schema.region)
+    assert (*roles, schema.stratum) == ("year", "part", "score", "loan", "staff", "industry", "province", "year")
+    assert set(pd.read_parquet("out/data.parquet")["province"]) == {"033"}
     assert schema.label.definition == "90 days past due"
     digest = hashlib.sha256(Path("panel.csv").read_bytes()).hexdigest()
     assert schema.lineage == {"file": "panel.csv", "sha256": digest}

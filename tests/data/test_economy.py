@@ -68,6 +68,13 @@ def test_the_written_file_reads_back_as_the_table_in_memory(tmp_path: Path, smal
     assert said["lineage"]["origin"] == "synthetic"
 
 
+def test_companies_are_of_28_regions_which_are_groups_and_no_input(small: Table) -> None:
+    regions = make_windows(small, length=6).about["region"]
+    assert set(regions) == set(small.frame["region"]) <= {f"region-{k:02d}" for k in range(1, 29)}
+    assert regions.nunique() > 20
+    assert "region" not in small.schema.features
+
+
 def test_every_company_reaches_the_observation_month_and_keeps_one_label_split_and_bank(small: Table) -> None:
     assert len(last_month(small.frame)) == small.frame["company"].nunique() == 400
     fixed = ["default_12m", "split", "institution", "region", "industry", "size_class", "loan_amount_cny"]

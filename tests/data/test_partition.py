@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,6 +120,12 @@ def test_a_column_names_the_institutions() -> None:
     assert partition.by_column(windows, "size").tolist() == ["1.0", "2.0"]
     assert partition.by_column(windows, "institution").tolist() == ["all", "all"]
     assert partition.assign(windows, partition.by_column(windows, "size")).institutions == ["1.0", "2.0"]
+
+
+def test_regions_may_be_the_institutions() -> None:
+    windows = replace(windows_of(["a", "b"]), about=pd.DataFrame({"region": ["north", "south"]}))
+
+    assert partition.assign(windows, partition.by_column(windows, "region")).institutions == ["north", "south"]
 
 
 def test_an_unknown_column_and_an_empty_name_are_refused() -> None:

@@ -72,6 +72,12 @@ def test_features_are_what_the_codes_say(national: dict[str, Path]) -> None:
     assert frame["employees"].tolist() == ["2-4", "0-1", "50+"]
 
 
+def test_a_division_is_the_region_and_an_input_as_it_was(national: dict[str, Path]) -> None:
+    table = sba.read("sba", national)
+    assert table.schema.region == "division"
+    assert "division" in table.schema.features
+
+
 def test_time_split_trains_on_approvals_up_to_2004(national: dict[str, Path]) -> None:
     table = sba.read("sba_time", national)
     assert table.schema.split == "split_time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import time
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import pandas as pd
 import pytest
 
 from fedcredit.data.features import make_windows
-from fedcredit.data.schema import Column, Label, Schema
-from fedcredit.data.tables import check, infer_schema, read_table
+from fedcredit.data.schema import Column, Label, Schema, read_schema
+from fedcredit.data.tables import check, infer_schema, read_table, write_table
 from fedcredit.errors import TableError
 
 LOANS = "id,debt,bad\nb,1.5,0\na,2,1\n"
@@ -250,6 +251,55 @@ def test_kinds_override_what_the_cells_show(write: Write) -> None:
     schema = infer_schema(write(LOANS), label="bad", company="id", kinds={"debt": {"kind": "ratio", "lo": 0, "hi": 3}})
 
     assert schema.columns == (Column("debt", "ratio", lo=0, hi=3),)
+
+
+REGIONS = "id,debt,code,bad\na,1,011,0\nb,2,012,1\n"
+
+
+def test_a_region_is_a_group_with_its_leading_zeros_and_no_input(write: Write) -> None:
+    path = write(REGIONS)
+
+    schema = infer_schema(path, label="bad", company="id", region="code")
+
+    assert (schema.features, schema.region) == (("debt",), "code")
+    assert make_windows(read_table(path, schema), length=1).about["region"].tolist() == ["011", "012"]
+
+
+def test_a_region_that_is_declared_or_named_as_a_feature_stays_an_input(write: Write) -> None:
+    path, kinds = write(REGIONS), {"code": {"kind": "category", "levels": ["011", "012"]}}
+
+    before = infer_schema(path, label="bad", company="id", kinds=kinds)
+    after = infer_schema(path, label="bad", company="id", kinds=kinds, region="code")
+    named = infer_schema(path, label="bad", company="id", features=["debt", "code"], kinds=kinds, region="code")
+
+    assert before.features == after.features == named.features == ("debt", "code")
+    assert before.sha256 == after.sha256 == named.sha256
+    windows = make_windows(read_table(path, after), length=1)
+    assert windows.x[:, 0, 1:].tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert windows.about["region"].tolist() == ["011", "012"]
+
+
+def test_a_region_that_the_table_lacks_is_refused(write: Write) -> None:
+    with pytest.raises(TableError, match="column 'province': found no such column"):
+        infer_schema(write(REGIONS), label="bad", company="id", region="province")
+
+
+def test_a_table_without_a_region_is_described_as_before_there_was_the_role(write: Write, tmp_path: Path) -> None:
+    path = write(REGIONS)
+    said = LOAN_SCHEMA.as_dict()
+    assert set(said) == {
+        *("schema", "schema_sha256", "columns", "label", "company", "period", "institution", "split", "incumbent"),
+        *("amount", "size", "sector", "stratum", "lineage", "dictionary_sha256"),
+    }
+    (tmp_path / "table.json").write_text(json.dumps(said))
+    assert read_schema(tmp_path / "table.json") == LOAN_SCHEMA
+
+    cut = Schema(LOAN_SCHEMA.columns, LOAN_SCHEMA.label, company="id", region="code")
+    assert cut.sha256 == LOAN_SCHEMA.sha256, "groups are no part of what institutions agree on"
+    written = write_table(read_table(path, cut), tmp_path / "out", source=path)
+    back = read_schema(written.with_name("table.json"))
+    assert back.region == "code"
+    assert read_table(written, back).frame["code"].tolist() == ["011", "012"]
 
 
 def test_a_misspelt_setting_of_a_column_is_refused(write: Write) -> None:

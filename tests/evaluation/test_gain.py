@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,18 @@ def test_best_alone_and_the_incumbent_are_both_faced(panel: Panel) -> None:
     assert [against.baseline for against in found.against] == ["best_alone", "incumbent"]
     assert {group.by for group in found.against[0].groups} == {"size", "sector"}
     assert set(found.against[0].calibration) == {"baseline", "federated"}
+
+
+def test_the_gain_by_region_moves_no_other_figure_and_one_region_alone_is_no_group(predictions: pd.DataFrame) -> None:
+    place = predictions["company"].str[-1].map(lambda digit: "north" if digit < "5" else "south")
+    cut = predictions.assign(region=place.where(predictions["institution"] == "Bank E", "north"))
+    before = gains(read_panel(predictions, "test"), institutions=["Bank E", "_under"], draws=FEW)
+    after = gains(read_panel(cut, "test"), institutions=["Bank E", "_under"], draws=FEW)
+    for one, other in zip(before, after, strict=True):
+        kept = [replace(a, groups=tuple(g for g in a.groups if g.by != "region")) for a in other.against]
+        assert one == replace(other, against=tuple(kept))
+    found = [[(g.name, g.auc is None) for g in one.against[0].groups if g.by == "region"] for one in after]
+    assert found == [[("north", False), ("south", False)], []]
 
 
 def test_local_stands_in_where_best_alone_was_not_trained_and_without_noise(predictions: pd.DataFrame) -> None:

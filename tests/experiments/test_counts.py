@@ -43,6 +43,24 @@ def test_study_keeps_the_counts_that_its_institutions_gave(epsilon: str, tmp_pat
     assert (one.epsilon_metrics is None) == (epsilon == "null")
 
 
+@pytest.mark.slow
+def test_a_study_counts_by_the_regions_of_the_economy(tmp_path: Path) -> None:
+    asked = "{evaluations: 1, column: region, segments: [region-01], bins: 16}"
+    more = [
+        f"runs={tmp_path / 'runs'}",
+        "data.economy.companies=12000",
+        "data.economy.regions=2",
+        "evaluation.splits=[validation,test]",
+    ]
+    run(load("quickstart", [*SMALL, *more, f"+evaluation.counts={asked}"]))
+    (kept,) = tmp_path.rglob(EVALUATIONS)
+    (one,) = [from_facts(facts) for facts in json.loads(kept.read_text())]
+    rows = pd.read_parquet(kept.parents[2] / "predictions.parquet").query("split == 'validation'")
+    for name, counts in zip(("region-01", "region-02"), one.counts, strict=True):
+        part = rows[rows["region"] == name]
+        assert counts.sum(axis=1).tolist() == [(part["y"] == 0).sum(), (part["y"] == 1).sum()]
+
+
 def calibrated(run_folder: Path, *words: str, out: Path) -> bundles.Bundle:
     said = ["calibrate", str(run_folder / "model"), *words, "--out", str(out), "--no-register"]
     done = CliRunner().invoke(model, said)

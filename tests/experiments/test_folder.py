@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from experiments.folder import RunFolder, config_sha256, read_settings
 from fedcredit.errors import RunError
-from fedcredit.settings import StudySettings
+from fedcredit.settings import NOT_PART_OF_A_STUDY, StudySettings, TableSettings
 from tests.conftest import small_files
 
 
@@ -76,6 +78,17 @@ def test_where_and_how_fast_a_study_runs_is_no_part_of_its_digest(settings: Stud
     same = replace(settings, runs="elsewhere", workers=7, resume="latest")
     assert config_sha256(same) == config_sha256(settings)
     assert config_sha256(replace(settings, seeds=(1,))) != config_sha256(settings)
+
+
+def test_a_role_that_came_later_is_part_of_the_digest_only_where_it_is_named(settings: StudySettings) -> None:
+    earlier = asdict(settings)
+    for name in NOT_PART_OF_A_STUDY:
+        del earlier[name]
+    del earlier["data"]["table"]["region"]
+    text = json.dumps(earlier, sort_keys=True, ensure_ascii=False)
+    assert config_sha256(settings) == hashlib.sha256(text.encode()).hexdigest()
+    named = replace(settings, data=replace(settings.data, table=TableSettings(region="province")))
+    assert config_sha256(named) != config_sha256(settings)
 
 
 def test_latest_points_at_the_run_that_was_named_last(settings: StudySettings) -> None:

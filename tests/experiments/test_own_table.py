@@ -90,6 +90,19 @@ def test_a_gb18030_csv_becomes_a_report_with_the_banks_names(study: Study, tmp_p
     assert not (folder / "work").exists()
 
 
+def test_a_named_region_is_in_the_report_and_no_input(study: Study, tmp_path: Path) -> None:
+    rows = loans(900)
+    rows.assign(place=[f"{330 + i // 2 % 2:06d}" for i in range(900)]).to_csv(tmp_path / "loans.csv", index=False)
+    assert study(tmp_path / "loans.csv", "data.table.region=place") == 0
+    (folder,) = tmp_path.glob("runs/quickstart/*Z")
+    card = json.loads((folder / "model" / "model.json").read_text())
+    assert card["features"] == ["debt", "cash"]
+    assert card["transforms"]["region"] == "place"
+    assert set(pd.read_parquet(folder / "predictions.parquet")["region"]) == {"000330", "000331"}
+    (gain, *_) = report_in(tmp_path)["gain"]  # type: ignore[misc]
+    assert {one["name"] for one in gain["against"][0]["groups"] if one["by"] == "region"} == {"000330", "000331"}
+
+
 def test_a_panel_in_parquet_becomes_windows(study: Study, tmp_path: Path) -> None:
     panel().to_parquet(tmp_path / "panel.parquet")
     words = ["data.table.period=month", "data.length=3", "model.kind=lstm", "model.hidden=4"]

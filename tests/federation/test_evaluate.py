@@ -49,15 +49,20 @@ MakeNodes = Callable[..., Nodes]
 EXACT = CountTerms(evaluations=3)
 NOISED = CountTerms(evaluations=2, epsilon=2.0)
 BY_SECTOR = Question(column="sector", segments=("trade", "mining"))
+BY_REGION = Question(column="region", segments=("north", "south"))
 MASKS = Masking((NAMES[:5],), 16.0)
 
 
+SEAT = {"trade": "south", "mining": "north", "farming": "west"}
+
+
 def with_sectors(banks: Nodes, *, without: int | None = None) -> Nodes:
-    """Give each bank's companies a sector; one bank has no company in mining."""
+    """Give each bank's companies a sector and its region; one bank has no company in mining."""
     for number, config in enumerate(banks.configs):
         windows = banks.windows[number]
         words = ["trade", "farming", "trade" if number == without else "mining"]
-        about = pd.DataFrame({"sector": [words[(row // 3) % 3] for row in range(len(windows))]})
+        sectors = [words[(row // 3) % 3] for row in range(len(windows))]
+        about = pd.DataFrame({"sector": sectors, "region": [SEAT[name] for name in sectors]})
         banks.windows[number] = replace(windows, about=about)
         save(banks.windows[number], Path(config["windows"]))
     return banks
@@ -68,8 +73,8 @@ def pooled(windows: list[Windows], task: Task, question: Question) -> NDArray[np
     everyone = join(windows).part("validation")
     model = build(task.model, features=task.features, time=task.time, seed=task.seed)
     p = probabilities(model, torch.from_numpy(everyone.x))
-    sector = everyone.about["sector"].to_numpy() if question.column else np.full(len(everyone), "")
-    named = [sector == name for name in question.segments]
+    values = everyone.about[question.column].to_numpy() if question.column else np.full(len(everyone), "")
+    named = [values == name for name in question.segments]
     parts = [*named, ~np.any(named, axis=0) if named else np.ones(len(everyone), bool)]
     return np.stack([ScoreGrid(question.bins).count(p[part], everyone.y[part]) for part in parts])
 
@@ -120,7 +125,7 @@ def _knowing(name: str, value: NDArray[Any]) -> NDArray[Any]:
 # Exact counts.
 
 
-@pytest.mark.parametrize("question", [Question(), BY_SECTOR, replace(BY_SECTOR, bins=32)])
+@pytest.mark.parametrize("question", [Question(), BY_SECTOR, BY_REGION, replace(BY_SECTOR, bins=32)])
 def test_exact_counts_in_the_clear_are_the_pooled_ones(question: Question, nodes: MakeNodes) -> None:
     banks, task = with_sectors(nodes(3, **{"open-rows": True}), without=1), make_task(counts=EXACT)
     found = asked(banks, task, question)
@@ -129,7 +134,7 @@ def test_exact_counts_in_the_clear_are_the_pooled_ones(question: Question, nodes
     assert (found.institutions, found.small, found.epsilon_metrics) == (("bank-0", "bank-1", "bank-2"), (), None)
 
 
-@pytest.mark.parametrize("question", [Question(bins=16), replace(BY_SECTOR, bins=8)])
+@pytest.mark.parametrize("question", [Question(bins=16), replace(BY_SECTOR, bins=8), replace(BY_REGION, bins=8)])
 def test_masked_counts_are_the_pooled_ones_and_no_reply_has_any(
     question: Question, nodes: MakeNodes, tmp_path: Path
 ) -> None:
@@ -540,9 +545,14 @@ def test_a_private_study_is_trained_and_evaluated_with_two_charges(nodes: MakeNo
 def test_the_windows_keep_what_rows_are_counted_by(tmp_path: Path) -> None:
     windows = make_windows("bank-a", n=6)
     about = pd.DataFrame({"sector": list("abcabc"), "size": [1, 2, 3, 1, 2, 3], "amount": np.arange(6.0)})
+    about["region"] = list("nnnsss")
     save(replace(windows, about=about), tmp_path / "w.npz")
     found = load(tmp_path / "w.npz").about
-    assert found.to_dict("list") == {"size": ["1", "2", "3", "1", "2", "3"], "sector": list("abcabc")}
+    assert found.to_dict("list") == {
+        "size": ["1", "2", "3", "1", "2", "3"],
+        "sector": list("abcabc"),
+        "region": list("nnnsss"),
+    }
 
 
 def test_the_auc_of_noised_masked_counts_is_within_a_hundredth_at_epsilon_two(

@@ -286,6 +286,21 @@ def test_card_of_the_first_schema_is_still_read(folder: Path) -> None:
     assert bundles.read(folder).calibration == (PriorShift(0.5, 0.25),)
 
 
+def test_a_model_of_a_table_without_a_region_has_the_card_it_had_before_there_was_the_role(folder: Path) -> None:
+    told = json.loads((folder / "model.json").read_text())["transforms"]
+    assert {"size", "sector", "stratum"} < set(told)
+    assert "region" not in told
+    assert bundles.read(folder).schema.region is None
+
+
+def test_a_region_comes_back_from_the_card_and_is_not_needed_to_score(tmp_path: Path) -> None:
+    written = made()
+    bundles.write(tmp_path / "model", replace(written, schema=replace(SCHEMA, region="province")))
+    back = bundles.read(tmp_path / "model")
+    assert (back.schema.region, back.schema.sha256) == ("province", SCHEMA.sha256)
+    assert bundles.score(back, panel())["pd"].tolist() == bundles.score(written, panel())["pd"].tolist()
+
+
 def test_steps_and_scale_come_back_from_the_card(tmp_path: Path) -> None:
     steps = (Temperature(1.5, -0.25), Beta(0.5, 1.0, 0.1), Isotonic((-2.0, 2.0), (-3.0, 1.0)), PriorShift(0.1, 0.02))
     bundles.write(tmp_path / "model", made(calibration=steps, scale="master19"))

@@ -20,7 +20,7 @@ from fedcredit.data.indicators import indicators
 from fedcredit.data.splits import split_by_company
 from fedcredit.errors import TableError
 
-UNKNOWN = "unknown"  # industry or size class of a company whose registration is not known
+UNKNOWN = "unknown"  # industry, region or size class of a company whose registration is not known
 Institution = Literal["region", "bank"]
 
 
@@ -96,7 +96,8 @@ def _find_members(con: DuckDBPyConnection, moment: datetime, look: Look) -> int:
         f"""
         CREATE OR REPLACE TEMP TABLE members_now AS
         SELECT firm, coalesce(bank, region) AS institution, coalesce(size_class, '{UNKNOWN}') AS size_class,
-          coalesce(industry, '{UNKNOWN}') AS industry, coalesce(loan_cny, 0) AS loan_amount_cny{outcome}
+          coalesce(industry, '{UNKNOWN}') AS industry, coalesce(region, '{UNKNOWN}') AS region,
+          coalesce(loan_cny, 0) AS loan_amount_cny{outcome}
         FROM {chosen} LEFT JOIN of_registration USING (firm)
         """
     )

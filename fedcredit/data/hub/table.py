@@ -65,6 +65,7 @@ def build_table(
         amount="loan_amount_cny",
         size="size_class",
         sector="industry",
+        region="region",
         lineage=lineage,
         dictionary_sha256=dictionary_sha256(),
     )

@@ -127,6 +127,7 @@ def read(name: str, files: Mapping[str, Path], *, columns: Sequence[str] | None 
         amount="GrAppv",
         size="employees",
         sector="sector",
+        region="division",
         stratum="ApprovalFY",
         lineage={"dataset": name, "file": FILES[name]},
     )

@@ -95,6 +95,10 @@ def test_a_company_at_two_banks_has_a_panel_at_each(store: DuckStore, tmp_path: 
         "bank-02": AT_TWO_BANKS,
     }
     assert (frame["loan_amount_cny"] == 100).all()
+    registered = frame.groupby("company")["region"].unique()
+    assert registered.map(len).eq(1).all()
+    assert frame["region"].str.fullmatch(r"region-\d\d").all()
+    assert read_schema(tmp_path / "table.json").region == "region"
     assert "this bank" in read_schema(tmp_path / "table.json").label.definition
     assert len(read_table(path, read_schema(tmp_path / "table.json")).frame) == 2 * (COMPANIES + AT_TWO_BANKS)
 
@@ -142,7 +146,7 @@ def test_a_bank_without_the_registry_is_an_institution_and_a_region_is_not(tmp_p
             build_table(store, tmp_path / "table", as_of=AS_OF, months=1)
         frame = pd.read_parquet(build_table(store, tmp_path / "table", as_of=AS_OF, months=1, institution="bank"))
     assert len(frame) == COMPANIES + AT_TWO_BANKS
-    assert set(frame["industry"]) == {"unknown"}
+    assert set(frame["industry"]) == set(frame["region"]) == {"unknown"}
     assert frame["power_yoy"].isna().all()
     assert frame["judicial_risk"].isna().all()  # no source: not even none
 

@@ -51,7 +51,7 @@ class Run:
 MakeRun = Callable[..., Run]
 
 
-def predictions(*, rows: int, weight: float, rows_seed: int) -> pd.DataFrame:
+def predictions(*, rows: int, weight: float, rows_seed: int, banks_a_region: int) -> pd.DataFrame:
     """Two seeds of a federated model over five banks; the outcome follows debt, the second seed sees it less well."""
     rng = np.random.default_rng(rows_seed)
     debt = rng.normal(size=rows)
@@ -78,6 +78,7 @@ def predictions(*, rows: int, weight: float, rows_seed: int) -> pd.DataFrame:
                     "p": 1 / (1 + np.exp(-z)),
                     "size": np.where(np.arange(rows) % 7 == 0, "small", "micro"),
                     "sector": [f"sector-{i % 4}" if i > 3 else "rare <b>" for i in range(rows)],
+                    "region": [f"region-{i % 5 // banks_a_region}" for i in range(rows)],
                     "stratum": 2020 + np.arange(rows) % 3,
                 }
             )
@@ -93,6 +94,7 @@ def made(
     rows_seed: int = 0,
     time: str = "20260101T000000Z",
     data: str = "economy",
+    banks_a_region: int = 2,
 ) -> Run:
     """A run of a study `quick`; another `weight` is another model on the same rows."""
     settings = StudySettings(
@@ -123,7 +125,7 @@ def made(
         ledger="run folder",
     )
     bundles.write(folder / "model", bundle)
-    everything = predictions(rows=rows, weight=weight, rows_seed=rows_seed)
+    everything = predictions(rows=rows, weight=weight, rows_seed=rows_seed, banks_a_region=banks_a_region)
     everything.to_parquet(folder / "predictions.parquet", index=False)
     for seed in (0, 1):
         name = folder / "units" / f"federated-federated-eps3-seed{seed}-00000000"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +43,41 @@ def test_grades_put_together_are_neighbours_and_hold_enough(sizes: list[int]) ->
         assert found[-1][1] == len(sizes) - 1
     else:
         assert sum(sizes) < 10
+
+
+def kinds(about: dict[str, Any], institution: str, *, shown: bool) -> dict[str, Any]:
+    """The kinds of groups of as many rows as `institution` has letters, one bank a letter."""
+    rows = len(institution)
+    p = np.full(rows, 0.1)
+    who, banks = np.arange(rows).astype(object), np.array(list(institution), dtype=object)
+    scores = Scores("test", np.zeros(rows, dtype=np.int8), p, p, who, banks, pd.DataFrame(about))
+    return kinds_of(scores, by_institution=shown, institutions_are="institution")
+
+
+def test_a_region_is_a_kind_and_its_codes_are_names() -> None:
+    codes = [*range(110_000, 110_030)] * 2
+    found = kinds({"region": codes}, "a" * 30 + "b" * 30, shown=False)
+    assert found["region"].tolist() == [str(code) for code in codes]
+
+
+@pytest.mark.parametrize(
+    ("regions", "banks", "is_hidden"),
+    [
+        ("nnss", "aabb", True),
+        ("nwss", "aabb", True),  # a bank of two regions: each of them is its figures, in part
+        ("nnss", "abab", False),
+        ("nnss", "aaab", False),
+        ("nnss", "aaaa", False),  # there is nobody to tell apart
+        ("nnnn", "aabb", False),
+    ],
+)
+def test_regions_that_are_each_of_one_hidden_institution_are_hidden_too(
+    regions: str, banks: str, is_hidden: bool
+) -> None:
+    about = {"region": list(regions), "size": ["small"] * 4}
+    assert ("region" not in kinds(about, banks, shown=False)) == is_hidden
+    assert "size" in kinds(about, banks, shown=False)
+    assert {"region", "institution"} < set(kinds(about, banks, shown=True))
 
 
 def test_many_different_sizes_become_quarters_and_a_missing_one_no_group() -> None:

@@ -61,3 +61,23 @@ def test_study_is_trained_registered_and_validated(tmp_path: Path, monkeypatch: 
     fault = CliRunner().invoke(model, words).exception
     assert isinstance(fault, RunError)
     assert fault.found == "another file than was registered"
+
+
+@pytest.mark.slow
+def test_study_on_the_economy_is_validated_by_its_regions(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    words = [*TINY, "data.economy.companies=4000", "data.economy.regions=3", "tracking.mlflow=false", f"runs={runs}"]
+    folder = run(load("quickstart", words)).folder
+    assert folder is not None
+    result = CliRunner().invoke(model, ["validate", str(folder / "model"), "--runs", str(runs), "--json"])
+    assert result.exit_code == 0, result.exception
+    text = Path(json.loads(result.stdout)["files"]["md"]).read_text(encoding="utf-8")
+    test = pd.read_parquet(folder / "predictions.parquet").query("split == 'test' and arm == 'federated'")
+    companies = test.groupby("region")["company"].nunique()
+    assert list(companies.index) == ["region-01", "region-02", "region-03"]
+    for name, count in companies.items():
+        assert f"| {name} | {count} | {count} |" in text, "rows and companies, by region"
+    for figure in ("AUC", "approval rate", "bad rate", "observed / expected"):
+        assert f"| region | {figure} | region-0" in text
+    groups = json.loads((folder / "report.json").read_text())["gain"][0]["against"][0]["groups"]
+    assert {group["name"] for group in groups if group["by"] == "region"} == set(companies.index)

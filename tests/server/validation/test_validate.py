@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -127,6 +128,44 @@ def test_own_table_shows_no_institution_unless_asked(make_run: MakeRun) -> None:
     assert "bank-3" not in next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
     call(run.model, "--runs", run.runs, "--by-institution")
     assert "bank-3" in next(run.evidence.glob("*.html")).read_text(encoding="utf-8")
+
+
+def table_of(markdown: str, title: str, caption: str) -> list[list[str]]:
+    """The cells of a table in a section of the file, its head first."""
+    section = re.split(rf"\n## \d+\. {title}\n", markdown)[1].split("\n## ")[0]
+    lines = section.split(f"\n### {caption}\n\n")[1].split("\n\n")[0].splitlines()
+    rows = [[cell.strip() for cell in line.replace("\\", "").strip("|").split("|")] for line in lines]
+    return [rows[0], *rows[2:]]
+
+
+def test_performance_and_gaps_by_region_are_in_the_file(finished: Finished) -> None:
+    head, *rows = table_of(finished.markdown, "Performance", "By region")
+    assert head[0] == "region"
+    assert [row[0] for row in rows] == ["region-0", "region-1", "region-2"]
+    frame = pd.read_parquet(finished.run.folder / "predictions.parquet").query("split == 'test' and seed == 0")
+    for name, _, companies, defaults, found, _ in rows:
+        part = frame[frame["region"] == name]
+        assert (companies, defaults) == (str(len(part)), str(part["y"].sum()))
+        assert float(found.split("[")[0]) == pytest.approx(auc(part["y"], part["p"]), abs=6e-3)
+        assert "[" in found
+    gaps = {
+        row[1]: row
+        for row in table_of(finished.markdown, "Fairness", "Widest gaps between two groups of one kind")[1:]
+        if row[0] == "region"
+    }
+    assert set(gaps) == {"AUC", "approval rate", "bad rate", "observed / expected"}
+    assert all("[" in row[4] for row in gaps.values())
+    assert "By region:" not in finished.markdown
+
+
+def test_regional_banks_are_not_shown_by_their_regions(make_run: MakeRun) -> None:
+    run = make_run(data="table", banks_a_region=1)
+    call(run.model, "--runs", run.runs)
+    page = next(run.evidence.glob("*.md")).read_text(encoding="utf-8")
+    assert "region-1" not in page
+    assert "By region: each group is of too few companies, or of one institution" in page
+    call(run.model, "--runs", run.runs, "--by-institution")
+    assert "region-1" in next(run.evidence.glob("*.md")).read_text(encoding="utf-8")
 
 
 def test_champion_on_identical_rows_gives_a_paired_difference(make_run: MakeRun) -> None:
