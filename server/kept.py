@@ -35,7 +35,10 @@ class Kept:
         folder: Path,
         environment: Mapping[str, str],
         keeper: str = PLATFORM,
+        after: Mapping[str, str] | None = None,
     ) -> None:
+        """`after` is an address at which somebody must listen before the command of that name is started."""
+        self._after = after or {}
         self._commands, self._folder, self._environment = commands, folder, dict(environment)
         self._pids = folder / f"pids-{keeper}.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -56,7 +59,7 @@ class Kept:
                 self._wait[name] = FIRST_WAIT_SECONDS if lived > WELL_SECONDS else self._wait[name] * 2
                 self._due[name] = now + min(self._wait[name], LONGEST_WAIT_SECONDS)
                 del self._running[name]
-            if name not in self._running and now >= self._due[name]:
+            if name not in self._running and now >= self._due[name] and self._can_start(name):
                 self._start(name)
                 changed = True
         if changed:
@@ -99,6 +102,9 @@ class Kept:
                     os.kill(pid, sign)
                 while _runs(pid, command) and time.monotonic() < give_up:
                     time.sleep(0.05)
+
+    def _can_start(self, name: str) -> bool:
+        return name not in self._after or _listens(self._after[name])
 
     def _start(self, name: str) -> None:
         with (self._folder / f"{name}.log").open("ab") as out:
@@ -164,16 +170,19 @@ def wait_for_port(address: str, *, seconds: float = READY_SECONDS) -> None:
     Raises:
         FederationError: nobody does in time.
     """
-    host, _, port = address.rpartition(":")
     give_up = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            if time.monotonic() > give_up:
-                raise FederationError(
-                    address, found="nobody", expected=f"a server within {seconds:g} s", hint="see run/*.log"
-                ) from None
-            time.sleep(0.05)
-        else:
-            return
+    while not _listens(address):
+        if time.monotonic() > give_up:
+            raise FederationError(
+                address, found="nobody", expected=f"a server within {seconds:g} s", hint="see run/*.log"
+            )
+        time.sleep(0.05)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

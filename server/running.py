@@ -36,7 +36,9 @@ def run_platform(consortium: Consortium, *, only: str | None = None) -> None:
     commands = {"superlink": files.superlink(), "superexec": files.superexec()}
     wanted = {name: command for name, command in commands.items() if only in (None, name)}
     with alone(run, only):
-        kept = Kept(wanted, folder=run, environment=files.environment(), keeper=only or PLATFORM)
+        # Flower's SuperExec asks a SuperLink that is not there yet again after up to ten seconds.
+        after = {"superexec": files.address} if only is None else {}
+        kept = Kept(wanted, folder=run, environment=files.environment(), keeper=only or PLATFORM, after=after)
         watch = _Watch(consortium, files, kept, only=only)
         keep(kept, on_look=watch.look, on_stop=watch.stop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,21 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
     assert kept.restarts == {"a": 1}
     kept.stop()
     assert not (tmp_path / "pids-platform.json").exists()
+
+
+def test_process_that_needs_a_server_is_started_once_somebody_listens(tmp_path: Path) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        kept = Kept({"a": SLEEP, "b": SLEEP}, folder=tmp_path, environment=os.environ, after={"b": address})
+        try:
+            kept.look()
+            assert set(pids(tmp_path)) == {"a"}
+            server.listen()
+            kept.look()
+            assert set(pids(tmp_path)) == {"a", "b"}
+        finally:
+            kept.stop()
 
 
 @pytest.mark.parametrize(("command", "sign"), [(SLEEP, signal.SIGTERM), (STUBBORN, signal.SIGKILL)])
