@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from fedcredit.evaluation.intervals import LEVEL, Interval
 from fedcredit.evaluation.metrics import Floats
+from fedcredit.evaluation.placements import auc_ends
 
 
 def delong(y: ArrayLike, scores: ArrayLike, *, company: ArrayLike | None = None) -> tuple[Floats, Floats]:
@@ -62,28 +63,6 @@ def auc_interval(
     return Interval(point, *auc_ends(point, error=error, smaller=smaller, level=level))
 
 
-def auc_ends(point: float, *, error: float, smaller: int, level: float = LEVEL) -> tuple[float, float]:
-    """The ends of an AUC's interval, from its standard error and the size of the smaller class."""
-    if not 0 < point < 1:
-        far = float(((1 - level) / 2) ** (1 / smaller))
-        return (far, 1.0) if point == 1 else (0.0, 1 - far)
-    half = float(norm.ppf((1 + level) / 2)) * error / (point * (1 - point))
-    return float(expit(logit(point) - half)), float(expit(logit(point) + half))
-
-
-def placements_error(above: Floats, bad: Floats, below: Floats, good: Floats) -> float:
-    """Standard error of an AUC from the placements of `bad` and `good` companies, so many at each value."""
-    return float(np.sqrt(_spread(above, bad) / bad.sum() + _spread(below, good) / good.sum()))
-
-
-def _spread(value: Floats, weight: Floats) -> float:
-    total = float(weight.sum())
-    if total <= 1:
-        return float("nan")
-    mean = float(value @ weight) / total
-    return float(weight @ (value - mean) ** 2) / (total - 1)
-
-
 def paired_difference(
     y: ArrayLike, first: ArrayLike, second: ArrayLike, *, company: ArrayLike | None = None, level: float = LEVEL
 ) -> Interval:
@@ -97,5 +76,5 @@ def paired_difference(
     aucs, covariance = delong(y, np.vstack([a, b]), company=company)
     weights = np.concatenate([np.full(len(a), 1 / len(a)), np.full(len(b), -1 / len(b))])
     point = float(weights @ aucs)
-    half = float(norm.ppf((1 + level) / 2) * np.sqrt(max(float(weights @ covariance @ weights), 0.0)))
+    half = float(ndtri((1 + level) / 2) * np.sqrt(max(float(weights @ covariance @ weights), 0.0)))
     return Interval(point, point - half, point + half)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
-from scipy.stats import rankdata
 
 from fedcredit.evaluation.logistic import line
 
@@ -154,6 +153,8 @@ def brier(y: ArrayLike, p: ArrayLike) -> float:
 def reliability(y: ArrayLike, p: ArrayLike, *, bins: int = ECE_BINS) -> Reliability:
     """Predicted and observed rates in bins of equal mass; tied scores share a bin, whatever their order."""
     outcome, score = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    from scipy.stats import rankdata  # half a second, which a node or a coordinator would wait for at its start
+
     which = np.floor((rankdata(score) - 0.5) / len(score) * bins).astype(np.intp)
     rows = np.bincount(which, minlength=bins).astype(np.float64)
     full = rows > 0

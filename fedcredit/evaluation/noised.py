@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedcredit.errors import TableError
-from fedcredit.evaluation.delong import auc_ends, placements_error
 from fedcredit.evaluation.grid import GRID, ScoreGrid
 from fedcredit.evaluation.intervals import LEVEL
 from fedcredit.evaluation.metrics import MIN_PER_CLASS
+from fedcredit.evaluation.placements import auc_ends, placements_error
 from fedcredit.evaluation.separation import auc_of_counts
 
 COARSE_BINS = 16

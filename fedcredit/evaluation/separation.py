@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedcredit.evaluation.delong import auc_ends, placements_error
 from fedcredit.evaluation.grid import GRID, ScoreGrid
 from fedcredit.evaluation.intervals import LEVEL
+from fedcredit.evaluation.placements import auc_ends, placements_error
 
 
 def auc_of_counts(counts: ArrayLike) -> float | None:
