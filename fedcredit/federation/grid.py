@@ -1,8 +1,8 @@
 """Flower's grid inside one process: messages reach a ClientApp by a call, so a round costs what its training costs.
 
 A private name of flwr (pinned to one minor version) is used here. Others are in objects.py, pieces.py, replies.py,
-questions.py, told.py and packing.py beside it, in node.py, connection.py and wire.py of clients, in superlink.py, bundle.py and launch.py of
-server, and nowhere else.
+questions.py, told.py and packing.py beside it, in node.py, connection.py and wire.py of clients, in superlink.py,
+bundle.py and launch.py of server, and nowhere else.
 """
 
 from __future__ import annotations
