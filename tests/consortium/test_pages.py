@@ -173,7 +173,7 @@ def test_who_types_the_quick_path_gets_four_institutions_and_a_study(tmp_path: P
         assert "ceiling 8" in ledger
         assert re.search(r"train\.masked +5 x", machine.heard(name, "node leaves --run"))
         leaves = machine.heard(name, "node leaves quickstart")
-        assert "not sent in this study: evaluate, train" in leaves
+        assert "not sent in this study: evaluate, query.counts, query.masked, train" in leaves
         assert machine.heard(name, "node stop").startswith("stopped process")
 
 
