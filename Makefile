@@ -44,7 +44,8 @@ test: $(STAMP)  ## the quick tests, on two cores
 
 test-all: $(STAMP)  ## everything: slow suites and notebooks
 	$(BIN)/pytest -n 2 --dist loadfile
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --ignore tests/consortium
+	$(BIN)/pytest -m slow tests/consortium
 	$(BIN)/pytest --nbmake notebooks -W default
 
 format: $(STAMP)  ## write the format

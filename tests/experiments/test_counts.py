@@ -69,7 +69,7 @@ def calibrated(run_folder: Path, *words: str, out: Path) -> bundles.Bundle:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", ["{evaluations: 1}", "{evaluations: 1, epsilon: 2, bins: 16, is_coarse: true}"])
+@pytest.mark.parametrize("asked", ["{evaluations: 1}", "{evaluations: 1, epsilon: 8, bins: 16, is_coarse: true}"])
 def test_counts_of_a_study_calibrate_its_model_as_its_validation_rows_do(asked: str, tmp_path: Path) -> None:
     more = ["evaluation.splits=[validation,test]", f"runs={tmp_path / 'runs'}", "data.economy.companies=12000"]
     run(load("quickstart", [*SMALL, *more, f"+evaluation.counts={asked}"]))
