@@ -12,6 +12,7 @@ Private names of flwr are used here.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
@@ -21,19 +22,24 @@ from fedcredit.federation.packing import ALONE, PACKED
 
 
 def told(envelope: MessageProto, tree: ObjectTree, *, record: str = PACKED) -> dict[str, bytes]:
-    """The pieces of the tree by name that envelope and tree tell, where the one record of the message has that name."""
-    guesses = {tree.object_id: _piece("Message", [content.object_id for content in tree.children], _body(envelope))}
+    """The pieces of the tree by name that envelope and tree tell, where the one record of the message has that name.
+
+    A tree is a stranger's word, of any size: one of more than a content is no message, and tells nothing.
+    """
+    if len(tree.children) > 1:
+        return {}
+    guesses = {tree.object_id: _piece("Message", tree.children, _body(envelope))}
     for content in tree.children:
-        made_of = [child.object_id for child in content.children]
-        if len(made_of) == 1:
-            guesses[content.object_id] = _piece("RecordDict", made_of, json.dumps({record: made_of[0]}).encode())
+        if len(content.children) == 1:
+            name = json.dumps({record: content.children[0].object_id}).encode()
+            guesses[content.object_id] = _piece("RecordDict", content.children, name)
     return {name: guess for name, guess in guesses.items() if get_object_id(guess) == name}
 
 
 def told_alone(envelope: MessageProto, tree: ObjectTree) -> dict[str, bytes]:
     """All pieces but the record of a reply whose record comes alone; nothing of another, which is sent whole."""
     found = told(envelope, tree, record=ALONE)
-    return found if len(found) == len(tree.children) + 1 > 1 else {}
+    return found if len(found) == 2 else {}
 
 
 def _body(envelope: MessageProto) -> bytes:
@@ -46,5 +52,5 @@ def _body(envelope: MessageProto) -> bytes:
     return bare.SerializeToString(deterministic=True)
 
 
-def _piece(kind: str, made_of: list[str], body: bytes) -> bytes:
-    return f"{kind} {','.join(made_of)} {len(body)}".encode() + b"\0" + body
+def _piece(kind: str, made_of: Iterable[ObjectTree], body: bytes) -> bytes:
+    return f"{kind} {','.join(child.object_id for child in made_of)} {len(body)}".encode() + b"\0" + body

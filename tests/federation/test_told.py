@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.app.message.message import remove_content_from_message
@@ -87,6 +89,15 @@ def test_a_message_of_a_task_is_not_told_by_its_envelope() -> None:
     message = Message(pack(CONTENT), 12, "train")
     envelope, tree, _ = announced(message)
     assert message.object_id not in told(envelope, tree)
+
+
+def test_a_tree_of_many_contents_tells_nothing_and_takes_no_time() -> None:
+    message = packed()
+    envelope, tree, _ = announced(message)
+    many = ObjectTree(object_id=tree.object_id, children=[tree.children[0]] * 100_000)
+    began = time.process_time()
+    assert told(envelope, many) == {}
+    assert time.process_time() - began < 0.01
 
 
 def test_a_tree_of_nonsense_tells_nothing() -> None:
