@@ -76,7 +76,6 @@ def server(listen: str, routes: Sequence[Part], *, tls: Part | None = None, prot
         "protocols": list(protocols),
         "automatic_https": {"disable": True},
         "strict_sni_host": False,
-        "enable_full_duplex": True,  # else a refusal that is sent before its request was read can lose its text
         "max_header_bytes": MAX_HEADER_BYTES,
         "read_header_timeout": "10s",
         "idle_timeout": "5m",

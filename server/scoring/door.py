@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from fastapi import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.requests import ClientDisconnect
 
 from server.scoring.limits import Limits
 from server.scoring.messages import MOST_BYTES
@@ -20,6 +23,7 @@ from server.scoring.verifier import Verifier
 
 CERTIFICATE_HEADER = "fedcredit-certificate"  # set by the gateway, which takes it away from whoever else sends it
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+PASS_OVER_SECONDS = 2.0  # for the rest of a request that is refused
 log = logging.getLogger(__name__)
 Work = Callable[[Caller, bytes], Awaitable[Answer]]
 
@@ -59,17 +63,26 @@ class Door:
         return Response(answer.body, answer.status, headers, media_type="application/json")
 
     async def _answered(self, request: Request, address: str, roles: frozenset[str], work: Work) -> Answer:
-        headers = request.headers
-        caller = self._caller(headers.get("authorization"), headers.get(CERTIFICATE_HEADER))
+        try:
+            caller = self._admitted(request, address, roles)
+            body = await body_of(request) if request.method == "POST" else b""
+        except ScoringRefused as fault:
+            if fault.code != "size":  # that one ends the connection
+                await pass_over(request)
+            raise
+        if request.method != "POST":
+            return await work(caller, body)
+        key = request.headers.get("idempotency-key")
+        return await self._repeats.once((caller.jti, address), key, body, lambda: work(caller, body))
+
+    def _admitted(self, request: Request, address: str, roles: frozenset[str]) -> Caller:
+        """Who asks, if it is somebody who may, and not too often."""
+        caller = self._caller(request.headers.get("authorization"), request.headers.get(CERTIFICATE_HEADER))
         self._limits.take(caller.jti)
         if caller.role not in roles:
             found, expected = f"role {caller.role}", f"one of {', '.join(sorted(roles))}"
             raise ScoringRefused(address, code="role", found=found, expected=expected)
-        if request.method != "POST":
-            return await work(caller, b"")
-        body = await body_of(request)
-        key = headers.get("idempotency-key")
-        return await self._repeats.once((caller.jti, address), key, body, lambda: work(caller, body))
+        return caller
 
     def _caller(self, header: str | None, certificate: str | None) -> Caller:
         """Who asks. Tokens that are refused are counted by certificate, all those that come without one together."""
@@ -102,6 +115,20 @@ async def body_of(request: Request) -> bytes:
             raise _too_long()
         parts.append(part)
     return b"".join(parts)
+
+
+async def pass_over(request: Request) -> None:
+    """Read a refused request to its end, for a while, and keep nothing.
+
+    An answer that reaches a gateway before the request's end makes it stop reading, and may be cut off behind its head.
+    """
+    left = MOST_BYTES
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(PASS_OVER_SECONDS):
+            async for part in request.stream():
+                left -= len(part)
+                if left < 0:
+                    return
 
 
 def _too_long() -> ScoringRefused:

@@ -105,17 +105,6 @@ def test_a_token_that_is_bound_to_no_certificate_scores_for_no_member(both: Both
     assert "serve token --certificate" in json.loads(answer.body)["hint"]
 
 
-def test_a_refusal_is_told_whole_while_its_request_is_still_being_sent(
-    both: Both, line: Callable[[str], Line]
-) -> None:
-    """Else a gateway that closes the request for reading may cut the answer off behind its head."""
-    slow, sent = line("harbour"), body(asked())
-    head = {**JSON, **both.token("institution", None), "Content-Length": str(len(sent))}
-    answer = slow.ask("POST", "/v1/score", headers=head)  # and none of the body
-    assert answer.status == 401
-    assert "serve token --certificate" in json.loads(answer.body)["hint"]
-
-
 def test_an_institution_s_program_asks_through_its_node_s_tunnel(both: Both) -> None:
     harbour = both.world.institutions["harbour"]
     port = both.world.tunnel(both.world.ends(harbour, require_pq=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import sqlite3
 import threading
@@ -354,6 +355,27 @@ def test_a_body_of_10_mb_is_refused_without_being_read(serving: Serving, is_anno
         assert b"connection: close" in answer.lower()
         assert sent < size / 3
     assert serving.score()[0] == 200
+
+
+@pytest.mark.parametrize(("header", "status"), [("Authorization: Bearer x", 401), ("Content-Type: text/plain", 415)])
+def test_a_refusal_waits_for_the_rest_of_its_request(serving: Serving, header: str, status: int) -> None:
+    """A gateway that is answered in the middle of a request may cut the answer off."""
+    lines = [] if status == 401 else [f"Authorization: Bearer {serving.tokens['institution']}"]
+    head = "\r\n".join(["POST /score HTTP/1.1", "Host: x", "Content-Length: 4", *lines, header, "", ""]).encode()
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
+        for _ in range(2):  # the connection lives on
+            line.sendall(head)
+            assert not select.select([line], [], [], 0.2)[0]
+            line.sendall(b"body")
+            assert line.recv(65536).startswith(b"HTTP/1.1 %d" % status)
+
+
+def test_a_refusal_waits_two_seconds_and_no_longer(serving: Serving) -> None:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
+        line.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        began = time.monotonic()
+        assert line.recv(65536).startswith(b"HTTP/1.1 401")
+        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_another_content_type_address_or_method_is_refused_in_the_same_form(serving: Serving) -> None:
