@@ -34,6 +34,7 @@ CONFIG_FILE, PID_FILE, LOG_FILE, START_FILE = "caddy.json", "caddy.pid", "caddy.
 POLL_SECONDS = 0.02
 MEMORY = {"GOGC": "40", "GOMEMLIMIT": "128MiB"}  # collect sooner: a machine may run one for each of many nodes
 GRACE_SECONDS = 10  # a request that is under way at a reload or a stop may still end
+HANG_UP_SECONDS = 0.2  # Caddy says that it has reloaded a moment before its old servers begin to hang up
 
 
 class LinkDown(FedCreditError):
@@ -62,13 +63,15 @@ class Caddy:
     def reload(self, config: Mapping[str, Any], *, wait: float = 15.0) -> None:
         """Serve another configuration, or raise LinkDown and go on with the present one.
 
-        Files that it names (certificates) are read again even where the configuration is the same.
+        Files that it names (certificates) are read again even where the configuration is the same. It returns once the
+        old configuration takes no more requests, also on connections that are open.
         """
         data = _whole(config, folder=self.folder)
         with contextlib.suppress(OSError):
             status, answer = ask(self.folder, "POST", "/load", body=data, wait=wait)
             if status == 200:
                 _write(self.folder / CONFIG_FILE, data)
+                time.sleep(HANG_UP_SECONDS)
                 return
             raise LinkDown("caddy", found=f"refused: {answer[:300]}", expected="a configuration that it takes")
         raise LinkDown("caddy", found="no answer at its socket", expected="a running process", hint="start it again")
