@@ -63,8 +63,8 @@ class Caddy:
     def reload(self, config: Mapping[str, Any], *, wait: float = 15.0) -> None:
         """Serve another configuration, or raise LinkDown and go on with the present one.
 
-        Files that it names (certificates) are read again even where the configuration is the same. It returns once the
-        old configuration takes no more requests, also on connections that are open.
+        Files that it names (certificates) are read again even where the configuration is the same. It returns a
+        moment later, when the old configuration takes no more requests, also on connections that are open.
         """
         data = _whole(config, folder=self.folder)
         with contextlib.suppress(OSError):

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import select
-import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +15,7 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from server.api import MOST_BATCHES
 from server.scoring.book import ScoreBook
-from server.scoring.messages import MOST_BYTES
-from server.scoring.policy import Policy
 from server.scoring.running import BOOK
 from server.scoring.tokens import issue, new_key, revoke
 from server.scoring.verifier import Verifier
@@ -257,73 +248,6 @@ def test_revocations_are_followed_after_a_fault_that_nobody_thought_of(
     assert "secret" not in caplog.text
 
 
-def test_reasons_count_as_a_request_for_each_company(tmp_path: Path) -> None:
-    serving = Serving(tmp_path, Policy(per_second=0.01, burst=5)).start()
-    try:
-        singles = [serving.score(asked(reasons="en"))[0] for _ in range(3)]
-        assert singles == [422, 422, 429]  # this model has none to give: the question was counted
-        batch = {"companies": [asked(f"c{number}", reasons="en") for number in range(4)]}
-        assert serving.ask("POST", "/score/batch", batch, role="data_scientist")[0] == 429
-        plain = {"companies": [asked(f"c{number}") for number in range(4)]}
-        assert serving.ask("POST", "/score/batch", plain, role="data_scientist")[0] == 200
-    finally:
-        serving.stop()
-
-
-def test_more_than_a_few_batches_are_told_to_come_again_and_grades_and_metrics_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serving = Serving(tmp_path)
-    told = {"company": "known", "pd": 0.012, "grade": "BBB-", "coverage": 0.9, "model_version": "quick-1"}
-    with ScoreBook(serving.desk / BOOK) as book:
-        book.put(pd.DataFrame([told]))
-    serving.start()
-    many, go_on = serving.service.many, threading.Event()
-
-    def held(*words: Any) -> Any:
-        go_on.wait(30)
-        return many(*words)
-
-    monkeypatch.setattr(serving.service, "many", held)
-    batch = {"companies": [asked()]}
-    try:
-        with ThreadPoolExecutor(MOST_BATCHES + 3) as pool:
-            sent = [pool.submit(serving.ask, "POST", "/score/batch", batch) for _ in range(MOST_BATCHES + 3)]
-            try:
-                refused = [one.result() for one in islice(as_completed(sent, timeout=10), 3)]
-                assert {(one[0], one[1]["code"], one[2]["retry-after"]) for one in refused} == {(503, "busy", "1")}
-                assert serving.ask("GET", "/grades/known")[0] == 200
-                assert serving.ask("GET", "/metrics", role="ops")[0] == 200
-                assert serving.score()[0] == 200
-            finally:
-                go_on.set()
-            assert sorted(one.result()[0] for one in sent) == [200] * MOST_BATCHES + [503] * 3
-        assert serving.ask("POST", "/score/batch", batch)[0] == 200
-    finally:
-        go_on.set()
-        serving.stop()
-
-
-def test_requests_of_another_role_and_tokens_that_are_not_taken_are_counted(tmp_path: Path) -> None:
-    serving = Serving(tmp_path, Policy(per_second=0.1, burst=20)).start()
-    try:
-        wrong = [serving.score(role="ops")[0] for _ in range(21)]
-        assert wrong == [403] * 20 + [429]
-        shown = {"fedcredit_certificate": "a" * 64}
-        bad = [serving.ask("GET", "/models", role=None, Authorization="Bearer x", **shown) for _ in range(3)]
-        assert [one[0] for one in bad] == [401, 401, 429]
-        assert (bad[-1][1]["found"], int(bad[-1][2]["retry-after"]) > 1) == ("too many tokens that are not taken", True)
-        serving.tokens["a"], serving.tokens["b"] = (
-            issue(serving.keys, name="b", role="auditor", days=1, certificate=one * 64)[0] for one in "ab"
-        )
-        assert serving.ask("GET", "/models", role="a", **shown)[0] == 429  # a signature is not looked at
-        assert serving.ask("GET", "/models", role="b", fedcredit_certificate="b" * 64)[0] == 200  # others' is
-        assert [serving.ask("GET", "/models", role=None)[0] for _ in range(3)] == [401, 401, 429]
-        assert serving.ask("GET", "/models", role="auditor")[0] == 200  # without a certificate nobody is kept out
-    finally:
-        serving.stop()
-
-
 def test_the_same_key_gives_the_same_answer_and_another_body_is_refused(serving: Serving) -> None:
     first = serving.score(asked("x"), Idempotency_Key="k1")
     again = serving.score(asked("x"), Idempotency_Key="k1")
@@ -335,47 +259,6 @@ def test_the_same_key_gives_the_same_answer_and_another_body_is_refused(serving:
     other = serving.score(asked("y"), Idempotency_Key="k1", role="data_scientist")
     assert other[0] == 200  # the keys of two tokens are two keys
     assert serving.score(asked("x"), Idempotency_Key="k" * 256)[0] == 400
-
-
-@pytest.mark.parametrize("is_announced", [True, False])
-def test_a_body_of_10_mb_is_refused_without_being_read(serving: Serving, is_announced: bool) -> None:
-    head = f"POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {serving.tokens['institution']}\r\n"
-    head += "Content-Type: application/json\r\n"
-    size = 10_000_000
-    head += f"Content-Length: {size}\r\n\r\n" if is_announced else "Transfer-Encoding: chunked\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
-        line.sendall(head.encode())
-        sent = 0
-        if not is_announced:
-            for _ in range(MOST_BYTES // 65536 + 1):
-                line.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
-                sent += 65536
-        answer = line.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert b"connection: close" in answer.lower()
-        assert sent < size / 3
-    assert serving.score()[0] == 200
-
-
-@pytest.mark.parametrize(("header", "status"), [("Authorization: Bearer x", 401), ("Content-Type: text/plain", 415)])
-def test_a_refusal_waits_for_the_rest_of_its_request(serving: Serving, header: str, status: int) -> None:
-    """A gateway that is answered in the middle of a request may cut the answer off."""
-    lines = [] if status == 401 else [f"Authorization: Bearer {serving.tokens['institution']}"]
-    head = "\r\n".join(["POST /score HTTP/1.1", "Host: x", "Content-Length: 4", *lines, header, "", ""]).encode()
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
-        for _ in range(2):  # the connection lives on
-            line.sendall(head)
-            assert not select.select([line], [], [], 0.2)[0]
-            line.sendall(b"body")
-            assert line.recv(65536).startswith(b"HTTP/1.1 %d" % status)
-
-
-def test_a_refusal_waits_two_seconds_and_no_longer(serving: Serving) -> None:
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as line:
-        line.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
-        began = time.monotonic()
-        assert line.recv(65536).startswith(b"HTTP/1.1 401")
-        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_another_content_type_address_or_method_is_refused_in_the_same_form(serving: Serving) -> None:
@@ -410,36 +293,6 @@ def test_models_tell_an_institution_the_indicators_and_no_trial(serving: Serving
     assert told["model"] == NAME
     debt = next(one for one in told["champion"]["indicators"] if one["name"] == "debt_ratio")
     assert (debt["lo"], debt["hi"]) == (0.0, 10.0)
-
-
-def test_a_locked_book_is_said_to_be_busy_and_scores_go_on(tmp_path: Path) -> None:
-    serving = Serving(tmp_path)
-    told = {"company": "known", "pd": 0.012, "grade": "BBB-", "coverage": 0.9, "model_version": "quick-1"}
-    with ScoreBook(serving.desk / BOOK) as book:
-        book.put(pd.DataFrame([told]))
-    serving.start()
-    try:
-        with exclusive(serving.desk / BOOK):
-            status, answer, headers = serving.ask("GET", "/grades/known")
-            assert (status, answer["code"], headers["retry-after"]) == (503, "busy", "1")
-            assert str(serving.desk) not in json.dumps(answer)
-            assert serving.score()[0] == 200
-        assert serving.ask("GET", "/grades/known")[0] == 200
-    finally:
-        serving.stop()
-
-
-@contextmanager
-def exclusive(book: Path) -> Iterator[None]:
-    """Another connection that holds the whole file, as a repair of it does."""
-    other = sqlite3.connect(book, isolation_level=None)
-    try:
-        other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
-        yield
-        other.execute("ROLLBACK")
-    finally:
-        other.close()
 
 
 def test_reasons_of_a_model_without_typical_values_are_refused(serving: Serving) -> None:
