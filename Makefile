@@ -9,10 +9,10 @@ ifneq ($(wildcard ../shared/data/.),)
 export FEDCREDIT_DATA_MIRROR ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help setup run study check test test-all format docs clean
+.PHONY: help setup run study check test test-all test-slow test-consortium test-notebooks format docs clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -42,10 +42,15 @@ check: $(STAMP)  ## format, lint, types, import contracts, README blocks; under 
 test: $(STAMP)  ## the quick tests, on two cores
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-all: $(STAMP)  ## everything: slow suites and notebooks
-	$(BIN)/pytest -n 2 --dist loadfile
+test-all: test test-slow test-consortium test-notebooks  ## everything; with make -k also what comes after a failure
+
+test-slow: $(STAMP)  ## the slow tests of single rooms
 	$(BIN)/pytest -m slow -n 2 --dist loadfile --ignore tests/consortium
+
+test-consortium: $(STAMP)  ## the slow tests of whole consortia, one after the other
 	$(BIN)/pytest -m slow tests/consortium
+
+test-notebooks: $(STAMP)  ## every notebook from its first cell to its last
 	$(BIN)/pytest --nbmake notebooks -W default
 
 format: $(STAMP)  ## write the format

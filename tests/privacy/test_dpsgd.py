@@ -383,6 +383,19 @@ def test_the_kernel_adds_noise_at_each_of_the_asked_steps_and_no_more(monkeypatc
     assert spreads == [3.0] * 7
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("settings", KINDS, ids=lambda one: one.kind)
+def test_steps_that_draw_no_company_are_noisy_steps_of_every_model(settings: ModelSettings, engine: Engine) -> None:
+    x, y = rows(8)
+    model = build(settings, features=FEATURES, time=4, seed=0)
+    start = weights(model)
+    plan = {"noise_multiplier": 1.0, "clip": 1.0, "sample_rate": 1e-9, "steps": 2}
+    loss = fit_private(model, x, y, company=names(8), settings=SGD, engine=engine, **plan)  # type: ignore[arg-type]
+    assert np.isnan(loss)
+    assert torch.isfinite(weights(model)).all()
+    assert not torch.equal(weights(model), start)
+
+
 def test_a_layer_that_the_kernel_does_not_know_trains_with_opacus_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
