@@ -38,8 +38,8 @@ def infer_schema(
 
     `features` None takes every number column but the label, the keys, `incumbent`, `sector`, `region` and `stratum`; a
     column that mixes numbers and text is refused, one of text only is left out unless `kinds` declares it a category.
-    `kinds` says otherwise for a column, as {"rate": {"kind": "ratio", "lo": 0, "hi": 2}}, and a region that it names
-    stays an input. A column with empty cells is nullable.
+    `kinds` says otherwise for a column, as {"rate": {"kind": "ratio", "lo": 0, "hi": 2}}, and a sector or
+    region that it names stays an input. A column with empty cells is nullable.
     """
     text = [name for name in (company, institution, split, sector, region) if name is not None]
     said = dict(kinds or {})
@@ -51,9 +51,9 @@ def infer_schema(
     for name in features or ():
         if name in keys:
             raise TableError(f"{path.name}, column {name!r}", found="the label or a key", expected="a feature")
-    apart = {*keys, incumbent, stratum, sector}
-    if region not in said:  # a code such as 330100 is no amount, but a category that was an input is one still
-        apart.add(region)
+    apart = {*keys, incumbent, stratum}
+    # A code such as 330100 is no amount, but what is declared as a category is an input too.
+    apart |= {name for name in (sector, region) if name not in said}
     names = [name for name in frame.columns if name not in apart] if features is None else features
     columns = [_column(frame[name], said.get(name), where=path.name, is_named=features is not None) for name in names]
     found = tuple(column for column in columns if column is not None)

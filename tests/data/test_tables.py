@@ -265,18 +265,19 @@ def test_a_region_is_a_group_with_its_leading_zeros_and_no_input(write: Write) -
     assert make_windows(read_table(path, schema), length=1).about["region"].tolist() == ["011", "012"]
 
 
-def test_a_region_that_is_declared_or_named_as_a_feature_stays_an_input(write: Write) -> None:
+@pytest.mark.parametrize("role", ["sector", "region"])
+def test_a_group_that_is_declared_or_named_as_a_feature_stays_an_input(write: Write, role: str) -> None:
     path, kinds = write(REGIONS), {"code": {"kind": "category", "levels": ["011", "012"]}}
 
     before = infer_schema(path, label="bad", company="id", kinds=kinds)
-    after = infer_schema(path, label="bad", company="id", kinds=kinds, region="code")
-    named = infer_schema(path, label="bad", company="id", features=["debt", "code"], kinds=kinds, region="code")
+    after = infer_schema(path, label="bad", company="id", kinds=kinds, **{role: "code"})
+    named = infer_schema(path, label="bad", company="id", features=["debt", "code"], kinds=kinds, **{role: "code"})
 
     assert before.features == after.features == named.features == ("debt", "code")
     assert before.sha256 == after.sha256 == named.sha256
     windows = make_windows(read_table(path, after), length=1)
     assert windows.x[:, 0, 1:].tolist() == [[1.0, 0.0], [0.0, 1.0]]
-    assert windows.about["region"].tolist() == ["011", "012"]
+    assert windows.about[role].tolist() == ["011", "012"]
 
 
 def test_a_region_that_the_table_lacks_is_refused(write: Write) -> None:
