@@ -160,7 +160,9 @@ class Encoders(nn.Module):
         """(n, factors, hidden): one matrix of blocks, which is faster than a small product for every input."""
         member = torch.eye(self.count, dtype=memories.dtype, device=memories.device)[list(owners)]
         blocks = member[:, None, :, None] * weights[:, :, None, :]
-        return (memories.flatten(1) @ blocks.flatten(0, 1).flatten(1)).reshape(len(memories), self.count, weights.shape[2])
+        return (memories.flatten(1) @ blocks.flatten(0, 1).flatten(1)).reshape(
+            len(memories), self.count, weights.shape[2]
+        )
 
 
 class Balance(nn.Module):
