@@ -49,15 +49,16 @@ def isotonic(z: Floats, *, good: Floats, bad: Floats) -> tuple[tuple[float, ...]
         if not n:
             continue
         block = (float(n), float(d), float(n * at))
-        while blocks and _rate(blocks[-1], rate) >= _rate(block, rate):
+        while blocks and _log_odds(blocks[-1], rate) >= _log_odds(block, rate):
             last = blocks.pop()
             block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
         blocks.append(block)
     if len(blocks) < 2:
         raise ModelError("calibration", found="a default rate that does not rise", expected="scores that rank")
-    rates = [_rate(block, rate) for block in blocks]
-    return tuple(s / n for n, _, s in blocks), tuple(float(np.log(r) - np.log1p(-r)) for r in rates)
+    return tuple(s / n for n, _, s in blocks), tuple(_log_odds(block, rate) for block in blocks)
 
 
-def _rate(block: tuple[float, float, float], rate: float) -> float:
-    return float((block[1] + PRIOR * rate) / (block[0] + PRIOR))
+def _log_odds(block: tuple[float, float, float], rate: float) -> float:
+    # Not the rate itself is compared: two that differ in the last bit can have the same log-odds.
+    r = (block[1] + PRIOR * rate) / (block[0] + PRIOR)
+    return float(np.log(r) - np.log1p(-r))

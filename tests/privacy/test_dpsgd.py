@@ -175,7 +175,7 @@ def test_noise_has_the_promised_standard_deviation_also_in_empty_batches(engine:
 def test_the_divisor_is_the_expected_batch_and_not_the_drawn_one(engine: Engine) -> None:
     # Every gradient of the bias is +1/2 at weights 0; a batch of b rows then moves it by b/2 / (0.5 * 100).
     moves = set()
-    for _ in range(5):
+    for _ in range(10):  # five batches are all of one size in one run of 50,000
         model = logistic()
         with torch.no_grad():
             for parameter in model.parameters():

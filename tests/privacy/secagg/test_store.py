@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -54,6 +56,18 @@ def test_of_many_threads_that_pass_a_stage_one_does(tmp_path: Path) -> None:
         thread.join()
     assert len(passed) == 1
     assert Store(path).round(AT, stage="uploaded") == bytes(passed)
+
+
+def test_a_store_that_another_process_makes_at_that_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "secagg.db"
+    os.close(os.open(path, os.O_CREAT, 0o600))
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")  # as while it makes the file's journal a write-ahead log
+    release = threading.Timer(0.3, lambda: other.execute("commit"))
+    release.start()
+    Store(path).advance(AT, before=None, after="dealt", state=b"")
+    release.join()
+    other.close()
 
 
 def test_stage_survives_a_process_that_is_killed_right_after_it(tmp_path: Path) -> None:
