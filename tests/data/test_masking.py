@@ -95,10 +95,10 @@ def test_a_registry_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> Non
 def test_many_names_cost_a_line_little() -> None:
     letters = np.random.default_rng(0).integers(0x4E00, 0x9FA5, size=(50_000, 8))
     names = Names.of("".join(map(chr, row)) for row in letters.tolist())
-    started = time.perf_counter()
+    started = time.thread_time()  # by the clock, one pause of the machine would cost all lines too much
     for _ in range(100):
         mask_text("round 12: bank-0 trained 1200 rows in 0.35 s, loss 0.431", names=names)
-    assert (time.perf_counter() - started) / 100 < 0.005
+    assert (time.thread_time() - started) / 100 < 0.005
 
 
 @pytest.fixture

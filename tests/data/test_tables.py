@@ -323,9 +323,9 @@ def test_a_province_of_panels_becomes_windows_in_half_a_minute() -> None:
         bad=0,
     )
     schema = Schema(tuple(Column(f"f{number}") for number in range(28)), Label("bad"), company="id", period="month")
-    start = time.perf_counter()
+    start = time.process_time()  # what other processes of the machine do is no part of it
 
     windows = make_windows(check(frame, schema, where="province"), length=months)
 
     assert windows.x.shape == (companies, months, 29)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30

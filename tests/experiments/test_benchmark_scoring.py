@@ -12,7 +12,8 @@ def test_figures_of_a_few_companies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "TEACHERS", 150)
     threads = torch.get_num_threads()
     try:
-        found = scoring.figures(companies=60, runs=1)
+        # Sixty companies take milliseconds: one pause of the machine would be most of a single run.
+        found = scoring.figures(companies=60, runs=3)
     finally:
         torch.set_num_threads(threads)
     assert found["companies"] == 60

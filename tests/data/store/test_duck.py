@@ -191,15 +191,17 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reader_beside_the_writer_sees_whole_batches_only(store: DuckStore) -> None:
-    seen, stop = set(), threading.Event()
+    seen, reads, stop = set(), threading.Event(), threading.Event()
 
     def read() -> None:
         cursor = store.connection.cursor()
         while not stop.is_set():
             seen.add(cursor.execute("SELECT count(*) FROM raw.power").fetchall()[0][0] % 50)
+            reads.set()
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)  # a fault of the writer is not to hold the process
     reader.start()
+    assert reads.wait(30)
     for number in range(20):
         store.append("power", power(*(june(A, number * 50 + i) for i in range(50))))
     stop.set()

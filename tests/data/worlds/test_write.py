@@ -150,6 +150,7 @@ def test_the_market_has_two_sides(small: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # four minutes of the processor are more by the clock where others use it too
 def test_120_000_companies_times_36_months_fit_in_four_minutes_and_8_gib(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path; from fedcredit.data.worlds.settings import WorldSettings; "
