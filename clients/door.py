@@ -13,10 +13,12 @@ from flwr.app import ConfigRecord
 from clients.node import Question
 from fedcredit.errors import NodeError, PolicyRefused
 from fedcredit.federation.packing import unpack
+from fedcredit.journal import write_ahead
 from fedcredit.trust.bundle import BundleRefused, check_bundle
 from fedcredit.trust.manifest import Manifest, ManifestFile
 
 KEPT_SECONDS = 90 * 86_400.0  # a message lives half a day in Flower; this leaves no room for a mistake
+WAIT_SECONDS = 10.0  # for another process that opens the same file, as a node that has not ended yet
 CONFIG = "config"
 MAX_TASK_LETTERS = 64 * 1024  # as in federation/messages.py, which takes torch; parsed, JSON takes many times as much
 
@@ -33,8 +35,8 @@ class Door:
     def __init__(self, manifest: ManifestFile, seen: Path) -> None:
         self._manifest = manifest
         seen.parent.mkdir(parents=True, exist_ok=True)
-        self._seen = sqlite3.connect(seen, isolation_level=None)
-        self._seen.execute("PRAGMA journal_mode=WAL")
+        self._seen = sqlite3.connect(seen, isolation_level=None, timeout=WAIT_SECONDS)
+        write_ahead(self._seen, wait_seconds=WAIT_SECONDS)
         self._seen.execute("CREATE TABLE IF NOT EXISTS seen (message TEXT PRIMARY KEY, at REAL) WITHOUT ROWID")
         self._seen.execute("DELETE FROM seen WHERE at < ?", (time.time() - KEPT_SECONDS,))
 

@@ -6,13 +6,13 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.errors import CheckpointError
+from fedcredit.journal import write_ahead
 from fedcredit.privacy.entry import GENESIS, edited, verify_chain
 from fedcredit.privacy.ledger_file import last, read
 
@@ -124,26 +124,12 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         if db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'entries'").fetchone() == (0,):
-            _into_wal(db)
+            write_ahead(db, wait_seconds=WAIT_SECONDS)
             db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _into_wal(db: sqlite3.Connection) -> None:
-    """Make the file's journal a write-ahead log. SQLite does not wait for another process that does the same."""
-    give_up = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as fault:
-            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _verify(held: _Held, path: Path, *, is_whole: bool) -> None:

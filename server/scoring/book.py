@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fedcredit.errors import FedCreditError
+from fedcredit.journal import write_ahead
 from server.scoring.scored import FRESH_HOURS, Freshness, Scored, instant
 from server.scoring.weigh import weigh
 
@@ -66,7 +67,7 @@ class ScoreBook:
                 where, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False
             )
             if is_writable:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                write_ahead(self._db, wait_seconds=wait_seconds)
                 self._db.execute("PRAGMA synchronous = NORMAL")  # a lost batch is scored again
                 self._db.executescript(SCHEMA)
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedcredit.journal import write_ahead
 from fedcredit.privacy.secagg.context import RoundId
 from fedcredit.privacy.secagg.differencing import Summed, require_same
 from fedcredit.privacy.secagg.refusals import StageRefused
@@ -29,7 +30,7 @@ create table if not exists signed (topic blob, survivors text not null, weighing
     round integer, attempt integer, primary key (topic, plan, round, attempt));
 """
 CLOSED = "closed"
-BUSY_MILLISECONDS, LOOK_MILLISECONDS = 10_000, 20
+BUSY_SECONDS = 10.0
 
 
 class Store:
@@ -43,9 +44,9 @@ class Store:
         # Transactions are explicit below; the lock lets a worker's threads share one connection.
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
-        for pragma in ("synchronous=full", "secure_delete=on", f"busy_timeout={BUSY_MILLISECONDS}"):
+        for pragma in ("synchronous=full", "secure_delete=on", f"busy_timeout={BUSY_SECONDS * 1000:.0f}"):
             self._connection.execute(f"pragma {pragma}")
-        _into_wal(self._connection)
+        write_ahead(self._connection, wait_seconds=BUSY_SECONDS)
         self._connection.executescript(TABLES)
 
     def close(self) -> None:
@@ -137,19 +138,6 @@ class Store:
         with self._lock:
             row: tuple[str, bytes] | None = self._connection.execute(query, key).fetchone()
         return row
-
-
-def _into_wal(db: sqlite3.Connection) -> None:
-    """Make the file's journal a write-ahead log. SQLite does not wait for another process that does the same."""
-    for looks_left in reversed(range(BUSY_MILLISECONDS // LOOK_MILLISECONDS)):
-        try:
-            db.execute("pragma journal_mode=wal")
-        except sqlite3.OperationalError as fault:
-            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or not looks_left:
-                raise
-            threading.Event().wait(LOOK_MILLISECONDS / 1000)
-        else:
-            return
 
 
 def sums_of(db: sqlite3.Connection, topic: bytes) -> list[Summed]:
