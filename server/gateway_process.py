@@ -27,7 +27,7 @@ class GatewayProcess:
     def __init__(self, consortium: Consortium) -> None:
         self._consortium, self._followed = consortium, Followed(consortium)
         self._folder = consortium.places.folder / "run" / "gateway"
-        self._metrics_port = free_port()
+        self._metrics_port = 0
         self._caddy: Caddy | None = None
         self._certified = gateway_certified(consortium.places, consortium.settings)
         self._served, self._shown, self._reloaded, self._looked = 0, b"", 0.0, 0.0
@@ -37,6 +37,7 @@ class GatewayProcess:
         manifest = self._followed.current()
         shown = self._certificate()
         if self._caddy is None or not self._caddy.is_running:
+            self._metrics_port = free_port()  # anew at each start: somebody may have taken the one before
             self._caddy = caddy.start(self._config(manifest), folder=self._folder)
             self._reloaded = time.monotonic()
         elif (

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from fedcredit.data.identifiers import uscc
 from fedcredit.data.store.duck import DuckStore
 from fedcredit.errors import ConfigError
 from server.binding import bind
+from server.bodies import Malformed
+from server.events import Checked, check
 from server.ingest import MOST_BYTES, Ingest
 from server.listen import settings
 from server.serve_cli import read_token, serve
@@ -171,12 +173,16 @@ def test_the_same_body_again_changes_nothing(served: Served) -> None:
     assert len((served.store.path.parent / "hub.duckdb.quarantine.ndjson").read_text().splitlines()) == 1
 
 
-def test_a_repeat_is_told_what_was_set_aside_when_it_came_first(served: Served) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=0.5)
-    event = reading(known_at=soon.isoformat())
+def test_a_repeat_is_told_what_was_set_aside_when_it_came_first(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = reading(known_at=(datetime.now(UTC) + timedelta(minutes=30)).isoformat())
     first = served.post(reading(), event)[1]
-    while datetime.now(UTC) <= soon:
-        threading.Event().wait(0.05)
+
+    def an_hour_later(table: str, bodies: Sequence[bytes], *, now: datetime) -> list[Malformed | Checked]:
+        return check(table, bodies, now=now + timedelta(hours=1))
+
+    monkeypatch.setattr("server.writer.check", an_hour_later)
     again = served.post(reading(), event)[1]
     assert again["accepted"] == 1
     assert again["quarantined"] == first["quarantined"] == [{"row": 1, "reason": "known_at: after now"}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 from fedcredit.errors import NodeError
 from server.keepers import PARTS, alone, keepers
 from server.kept import Kept, pids_in
-
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+from tests.server.test_kept import SLEEP, until
 
 
 def is_there(pid: int) -> bool:
@@ -70,12 +68,13 @@ def test_what_a_killed_keeper_left_is_ended_also_under_another_split(tmp_path: P
     left = Kept({"superlink": SLEEP}, folder=tmp_path, environment={})  # of all parts
     left.look()
     before = pids_in(tmp_path)["superlink"]
+    until(lambda: (tmp_path / "superlink.log").stat().st_size > 0)  # until then its command line is not its own
     process = left._running["superlink"]
     reaper = threading.Thread(target=process.wait, daemon=True)  # as init does with an orphan
     reaper.start()
     kept = Kept({"superlink": SLEEP}, folder=tmp_path, environment={}, keeper="superlink")
     try:
-        reaper.join(10)
+        reaper.join(30)
         assert not is_there(before)
     finally:
         kept.stop()

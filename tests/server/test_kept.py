@@ -103,7 +103,14 @@ import os, sys, time
 from pathlib import Path
 from server.kept import Kept, keep
 command = [sys.executable, "-c", "import time; time.sleep(60)"]
-keep(Kept({"a": command}, folder=Path(sys.argv[1]), environment=os.environ), on_stop=lambda: time.sleep(0.5))
+folder = Path(sys.argv[1])
+
+def on_stop():
+    (folder / "stopping").touch()
+    while not (folder / "told twice").exists():
+        time.sleep(0.01)
+
+keep(Kept({"a": command}, folder=folder, environment=os.environ), on_stop=on_stop)
 """
 
 
@@ -112,8 +119,9 @@ def test_keeper_that_is_told_to_stop_twice_leaves_nothing_running(tmp_path: Path
         until(lambda: (tmp_path / "pids-platform.json").exists())
         kept = pids(tmp_path)["a"]
         keeper.terminate()
-        time.sleep(0.2)  # it is stopping
+        until(lambda: (tmp_path / "stopping").exists())
         keeper.terminate()
+        (tmp_path / "told twice").touch()
         assert keeper.wait(20) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(kept, 0)

@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 
 from fedcredit.link.authority import KEY_FILE, read_certificate
+from fedcredit.link.caddy import LinkDown
 from fedcredit.link.running import free_port
 from fedcredit.trust.certificates import is_issued_by
 from server import gateway_process, running
@@ -69,6 +70,22 @@ def test_the_gateway_shows_a_certificate_of_the_new_authority_without_a_restart(
         assert verifies(shown(address), consortium.authority().pem)
     finally:
         gateway.stop()
+
+
+def test_a_gateway_whose_port_for_metrics_somebody_took_starts_on_another(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        ports = iter([somebody.getsockname()[1], free_port()])
+        monkeypatch.setattr(gateway_process, "free_port", lambda: next(ports))
+        gateway = GatewayProcess(consortium)
+        try:
+            with pytest.raises(LinkDown):
+                gateway.look()
+            gateway.look()
+            assert shown(consortium.settings.gateway)
+        finally:
+            gateway.stop()
 
 
 @pytest.mark.parametrize("only", [None, "superlink", "superexec"])

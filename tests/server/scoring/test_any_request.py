@@ -20,6 +20,7 @@ LEFT_OUT = "positive_data_acceptance"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("role", ["institution", "auditor"])
 def test_requests_made_from_the_page_meet_no_server_error(tmp_path: Path, role: str) -> None:
     pytest.importorskip("schemathesis")
@@ -33,7 +34,7 @@ def test_requests_made_from_the_page_meet_no_server_error(tmp_path: Path, role: 
         words += ["-H", f"Authorization: Bearer {serving.tokens[role]}", "--exclude-checks", LEFT_OUT, "--seed", "1"]
         program = [sys.executable, "-m", "schemathesis.cli", *words]
         found = subprocess.run(
-            program, cwd=tmp_path, capture_output=True, text=True, timeout=240, env={**os.environ, "COLUMNS": "200"}
+            program, cwd=tmp_path, capture_output=True, text=True, timeout=800, env={**os.environ, "COLUMNS": "200"}
         )
     finally:
         serving.stop()
