@@ -85,6 +85,12 @@ def nodes(tmp_path: Path) -> Callable[..., Nodes]:
     return make
 
 
+def later(path: Path) -> None:
+    """As if the file had been written a moment later: no hand is so quick, but a test may be in the same clock tick."""
+    found = path.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 20_000_000))
+
+
 @contextmanager
 def small_files(most: int = 80) -> Iterator[None]:
     """No file of this process grows beyond `most` bytes, not even the one that pytest may write to: so, briefly."""
