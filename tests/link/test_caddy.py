@@ -13,7 +13,8 @@ import pytest
 from fedcredit.link import caddy
 from fedcredit.link.admin import ask
 from fedcredit.link.caddy import Caddy, LinkDown
-from tests.link.world import HOST, Line, free_port
+from tests.link.world import HOST, Line
+from tests.ports import free_port
 
 Start = Callable[[dict[str, Any]], Caddy]
 

@@ -21,7 +21,8 @@ from fedcredit.link.handshake import X25519, X25519MLKEM768
 from fedcredit.link.relay import Relay
 from fedcredit.link.tunnel import LocalTls, Patience, local_certificate, tunnel_config
 from server.gateway import PUBLIC_KEY_HEADER, gateway_config
-from tests.link.world import HOST, Answer, Line, World, card, free_port, header
+from tests.link.world import HOST, Answer, Line, World, card, header
+from tests.ports import free_port
 
 PULL, START = "/v1/fleet/pull-messages", "/v1/control/start-run"
 
