@@ -16,12 +16,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from fedcredit.data.windows import Windows, save
 
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "data"
 if MIRROR.is_dir():  # as in the Makefile
     os.environ.setdefault("FEDCREDIT_DATA_MIRROR", str(MIRROR))
+
+# An example during which the machine stands still for a moment is no slow one.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 FEATURES = ("debt", "cash", "growth")
 
@@ -83,6 +88,12 @@ def nodes(tmp_path: Path) -> Callable[..., Nodes]:
         return Nodes(configs, parts)
 
     return make
+
+
+def later(path: Path) -> None:
+    """As if the file had been written a moment later: no hand is so quick, but a test may be in the same clock tick."""
+    found = path.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 20_000_000))
 
 
 @contextmanager

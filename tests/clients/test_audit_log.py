@@ -15,7 +15,7 @@ import pytest
 from clients.audit_entry import MAX_ENTRY_BYTES, AuditBroken, AuditEntry
 from clients.audit_log import AuditLog, read_log
 from fedcredit.trust.keys import Identity
-from tests.conftest import small_files
+from tests.conftest import later, small_files
 
 IDENTITY = Identity.generate()
 
@@ -107,6 +107,7 @@ def test_a_hand_in_the_log_is_shown_with_its_line_and_stops_the_node(hand: str, 
     log = fill(path)
     change, line = HANDS[hand]
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    later(path)
     with pytest.raises(AuditBroken, match=f"line {line}:"):
         entries(path)
     size = path.stat().st_size

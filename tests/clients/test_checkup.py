@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from clients import check_link, checks, checks_here
-from clients.check_link import Answer, check_gateway, free_port
+from clients.check_link import Answer, check_gateway
 from clients.check_link import check_link as check_exchange
 from clients.checks import every_check
 from clients.checkup import Line, Subject, checkup
@@ -35,6 +35,7 @@ from fedcredit.trust.software import installed
 from server.gateway import Passes, Place, gateway_config
 from tests.clients.platform import NOW, Consortium
 from tests.clients.test_joining import NAME, Bank
+from tests.ports import free_port
 
 LOCAL = [(name, check) for name, check in every_check(is_online=False) if name != "dry run"]
 

@@ -13,7 +13,6 @@ from flwr.app import Message, RecordDict
 from typer.testing import CliRunner
 
 from clients.app import app
-from clients.check_link import free_port
 from clients.facts import read_facts
 from clients.home import NodeHome
 from fedcredit.data.windows import load
@@ -27,6 +26,7 @@ from server.consortium_cli import consortium
 from server.gateway import Passes, Place, gateway_config
 from tests.clients.platform import NOW
 from tests.clients.test_joining import Bank, secrets_of
+from tests.ports import free_port
 
 NAME = "harbour-bank"
 

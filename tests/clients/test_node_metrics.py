@@ -111,7 +111,7 @@ def test_audit_lines_are_counted_once_by_code_while_the_log_grows(tmp_path: Path
 def test_an_empty_home_answers_with_its_disk(tmp_path: Path) -> None:
     served = serve_metrics(tmp_path, 0)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
     finally:
         served.close()

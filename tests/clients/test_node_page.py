@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clients.check_link import free_port
 from clients.home import home_of
 from tests.clients.test_join_journey import NAME, gateway, platform
+from tests.ports import free_port
 from tests.test_readme import Block, blocks, try_commands, write_tables
 
 PAGE = Path(__file__).resolve().parents[2] / "clients" / "README.md"

@@ -21,6 +21,7 @@ from clients.policy_number import Highest
 from fedcredit.errors import ConfigError
 from fedcredit.trust.envelope import seal
 from fedcredit.trust.keys import Identity
+from tests.conftest import later
 
 OFFICER = Identity.generate()
 TEXT = """\
@@ -79,6 +80,7 @@ def test_an_unsigned_policy_is_none(pinned: Pinned) -> None:
 def test_an_edited_policy_is_none_even_in_a_comment(pinned: Pinned, old: str) -> None:
     read(pinned)
     of(pinned).write_text(TEXT.replace(old, old.swapcase() if "#" in old else "lifetime: 9.0"))
+    later(of(pinned))
     with pytest.raises(AskRefused, match="another file than was signed"):
         read(pinned)
 

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from clients.audit_cli import verify_all
+from fedcredit.federation.checkpoint import RoundRecord
 from fedcredit.federation.messages import Task
 from fedcredit.models.train import LocalSettings
 from server.orders import DeployedOrder
@@ -58,6 +59,15 @@ def is_serving(world: World) -> bool:
         return False
 
 
+def is_started_again(world: World, before: Mapping[str, int]) -> bool:
+    """Whether every process that the platform kept is another one, and alive."""
+    try:
+        now = world.processes.platform_pids()
+    except OSError:
+        return False
+    return set(now) == set(before) and set(now.values()).isdisjoint(before.values()) and is_serving(world)
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process is there and no zombie."""
     try:
@@ -81,27 +91,64 @@ def is_asked(world: World, name: str) -> bool:
     return (world.founded.nodes[name].state / "question.pb").exists()
 
 
-def wait_all_asked(world: World) -> None:
-    """Return when every node has a question of its own in hand.
-
-    Flower hands a question out once: one whose answer is on its way while a server dies is lost, and its institution
-    misses the round. Who wants all of them in it breaks nothing before this.
-    """
-    until(lambda: all(is_asked(world, name) for name in NAMES))
+def is_training(world: World, name: str) -> bool:
+    """Whether the node has a question of which its log has `train`, and no more."""
+    if not is_asked(world, name):
+        return False
+    last: dict[str, Any] = json.loads(world.founded.nodes[name].audit_log.read_bytes().splitlines()[-1])
+    facts = last.get("facts", last)
+    return last.get("event") == "asked" and str(facts.get("type")).startswith("train")
 
 
 def wait_in_training(world: World, name: str) -> None:
-    """Return when the node is in a training step: with one question for half a second, of which the log has `train`."""
-    log = world.founded.nodes[name].audit_log
+    """Return when the node is in a training step."""
+    until(lambda: is_training(world, name))
 
-    def is_training() -> bool:
-        if not is_asked(world, name):
+
+@contextmanager
+def held_in_training(world: World, *names: str) -> Iterator[None]:
+    """The nodes in a training step that does not end before the block does: their workers stand still in it.
+
+    Flower hands a question out once: one whose answer is on its way while a server dies is lost, and its institution
+    misses the round. Who wants all of them in it breaks nothing but in here.
+    """
+    workers = [int(world.processes.status(name)["worker_pid"]) for name in names]
+
+    def are_training() -> bool:
+        return all(is_training(world, name) for name in names)
+
+    def are_held() -> bool:
+        if not are_training():
             return False
-        last: dict[str, Any] = json.loads(log.read_bytes().splitlines()[-1])
-        facts = last.get("facts", last)
-        return last.get("event") == "asked" and str(facts.get("type")).startswith("train")
+        _send(signal.SIGSTOP, workers)
+        if are_training():
+            return True
+        _send(signal.SIGCONT, workers)  # a step was over before its worker stood still: at the next ones
+        return False
 
-    until(is_training)
+    try:
+        until(are_held)
+        yield
+    finally:
+        _send(signal.SIGCONT, workers)
+
+
+def _send(sign: int, pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
+
+
+def after_round(number: int, act: Callable[[], object]) -> Callable[[RoundRecord], None]:
+    """Act once, when the operator hears of that round, or of a later one: who looks twice a second may miss it."""
+    done = []
+
+    def on_round(record: RoundRecord) -> None:
+        if record.round >= number and not done:
+            done.append(record.round)
+            act()
+
+    return on_round
 
 
 def status_of(world: World, order: DeployedOrder) -> dict[str, Any]:

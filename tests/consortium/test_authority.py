@@ -13,7 +13,7 @@ from server.consortium.approve import approval, read_requests
 from server.consortium.operator import join
 from server.consortium.operator import make_request as operator_request
 from server.consortium.rotate import other_authority
-from tests.consortium.breaking import is_serving, until
+from tests.consortium.breaking import is_started_again, until
 from tests.consortium.world import NAMES, World, world_in
 
 pytestmark = pytest.mark.slow
@@ -65,12 +65,7 @@ def test_a_change_of_authority_ends_with_everybody_online_under_the_new_one(worl
     assert world.processes.platform_pids() == before
 
     change_authority(world, finish=True)
-
-    def is_started_again() -> bool:
-        now = world.processes.platform_pids()
-        return set(now) == set(before) and set(now.values()).isdisjoint(before.values()) and is_serving(world)
-
-    until(is_started_again)
+    until(lambda: is_started_again(world, before), seconds=120.0)
     world.processes.stop("bank-a")  # one that comes back after the change; the others have seen it through
     world.processes.start_node("bank-a")
     world.processes.wait_online(["bank-a"])

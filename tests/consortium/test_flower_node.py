@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from clients.facts import read_facts
-from fedcredit.link.running import free_port
 from server.app import Order
 from server.superlink import key_bytes, key_text
 from server.superlink_files import QUIET, SuperLinkFiles
 from tests.consortium.attacker import superlink_of
 from tests.consortium.test_rounds import in_process
 from tests.consortium.world import NAMES, World
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAM = Path(sys.executable).with_name("flower-supernode")

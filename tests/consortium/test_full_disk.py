@@ -33,14 +33,21 @@ def give_room(pid: int, most: int = resource.RLIM_INFINITY) -> None:
 def test_node_with_a_full_disk_answers_with_a_code_and_is_good_again_with_room(world: World, which: str) -> None:
     pid = world.processes.status("bank-b")[which]
 
+    is_full, has_room = list[int](), list[int]()
+
     def fill(record: RoundRecord) -> None:
-        if record.round == 1:
+        if not is_full:
             wait_in_training(world, "bank-a")  # some round is under way; from the next write on the disk is full
             give_room(pid, 1)
-        if record.round == 3:
+            is_full.append(record.round)
+        elif not has_room and (record.quarantined or record.round >= is_full[0] + 4):
             give_room(pid)
+            has_room.append(record.round)
 
-    done = world.conduct(world.order(long_task(0.3), rounds=6, quorum=3, deadline_seconds=15.0), on_round=fill)
+    try:
+        done = world.conduct(world.order(long_task(0.3), rounds=12, quorum=3, deadline_seconds=15.0), on_round=fill)
+    finally:
+        give_room(pid)
     codes = {record.quarantined["bank-b"] for record in done.state.history if "bank-b" in record.quarantined}
     assert codes <= {"error-audit", "error-node", "error-internal"}
     assert codes

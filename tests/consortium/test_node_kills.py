@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedcredit.federation.checkpoint import RoundRecord
 from tests.consortium.breaking import (
+    after_round,
+    held_in_training,
     is_alive,
     is_asked,
     kill,
@@ -43,14 +44,13 @@ def test_node_killed_before_a_run_restarts_at_once_and_takes_part(world: World) 
 def test_node_killed_in_training_is_missed_for_one_round_and_is_back_in_the_next(world: World) -> None:
     worker = world.processes.status("bank-b")["worker_pid"]
 
-    def kill_in_training(record: RoundRecord) -> None:
-        if record.round == 1:
-            wait_in_training(world, "bank-b")
+    def kill_in_training() -> None:
+        with held_in_training(world, "bank-b"):
             kill_node(world, "bank-b")
-            until(lambda: not is_alive(worker), seconds=10)  # it does not train on beside the next one
-            world.processes.start_node("bank-b")
+        until(lambda: not is_alive(worker), seconds=10)  # it does not train on beside the next one
+        world.processes.start_node("bank-b")
 
-    done = world.conduct(world.order(long_task(), rounds=5, quorum=3), on_round=kill_in_training)
+    done = world.conduct(world.order(long_task(), rounds=5, quorum=3), on_round=after_round(1, kill_in_training))
     hurt = [record for record in done.state.history if "bank-b" not in record.institutions]
     # The new process signs the old one off, then owns up by `node`; looked at in between, the SuperLink answers by 5.
     assert [record.quarantined for record in hurt] in ([{"bank-b": "error-node"}], [{"bank-b": "error-5"}])
@@ -59,12 +59,8 @@ def test_node_killed_in_training_is_missed_for_one_round_and_is_back_in_the_next
 
 
 def test_run_goes_on_without_a_node_that_stays_away_and_the_next_run_has_it_again(world: World) -> None:
-    def kill_for_good(record: RoundRecord) -> None:
-        if record.round == 1:
-            kill_node(world, "bank-c")
-
-    order = world.order(long_task(0.5), rounds=4, quorum=3, deadline_seconds=8.0)
-    done = world.conduct(order, on_round=kill_for_good)
+    order = world.order(long_task(), rounds=4, quorum=3, deadline_seconds=12.0)
+    done = world.conduct(order, on_round=after_round(1, lambda: kill_node(world, "bank-c")))
     assert done.state.round == 4
     assert done.state.history[-1].institutions == ["bank-a", "bank-b", "bank-d"]
     world.processes.start_node("bank-c")
@@ -77,9 +73,7 @@ def test_run_goes_on_without_a_node_that_stays_away_and_the_next_run_has_it_agai
 def test_update_of_a_node_that_is_killed_after_training_counts(world: World) -> None:
     slow = world.processes.status("bank-a")["worker_pid"]
 
-    def kill_after_training(record: RoundRecord) -> None:
-        if record.round != 1:
-            return
+    def kill_after_training() -> None:
         wait_in_training(world, "bank-d")
         os.kill(slow, signal.SIGSTOP)  # so that the round is still on when bank-d has answered
         try:
@@ -89,7 +83,7 @@ def test_update_of_a_node_that_is_killed_after_training_counts(world: World) -> 
             os.kill(slow, signal.SIGCONT)
         world.processes.start_node("bank-d")
 
-    done = world.conduct(world.order(long_task(), rounds=3, quorum=3), on_round=kill_after_training)
+    done = world.conduct(world.order(long_task(), rounds=3, quorum=3), on_round=after_round(1, kill_after_training))
     assert done.state.history[1].institutions == list(NAMES)
     verify_every_node(world)
 
@@ -97,12 +91,11 @@ def test_update_of_a_node_that_is_killed_after_training_counts(world: World) -> 
 def test_killed_worker_is_a_code_on_the_wire_and_another_one_answers_in_the_next_round(world: World) -> None:
     before = world.processes.status("bank-b")
 
-    def kill_worker(record: RoundRecord) -> None:
-        if record.round == 1:
-            wait_in_training(world, "bank-b")
+    def kill_worker() -> None:
+        with held_in_training(world, "bank-b"):
             kill(before["worker_pid"])
 
-    done = world.conduct(world.order(long_task(), rounds=4, quorum=3), on_round=kill_worker)
+    done = world.conduct(world.order(long_task(), rounds=4, quorum=3), on_round=after_round(1, kill_worker))
     hurt = [record for record in done.state.history if "bank-b" not in record.institutions]
     assert [record.quarantined for record in hurt] == [{"bank-b": "error-worker"}]
     assert done.state.history[-1].institutions == list(NAMES)

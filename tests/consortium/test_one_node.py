@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fedcredit.federation.checkpoint import RoundRecord
 from server.superlink_files import QUIET
-from tests.consortium.breaking import long_task, mended, until, verify_every_node, wait_in_training
+from tests.consortium.breaking import after_round, long_task, mended, until, verify_every_node, wait_in_training
 from tests.consortium.world import NAMES, World
 
 pytestmark = pytest.mark.slow
@@ -47,7 +46,7 @@ def test_second_node_in_one_folder_is_refused_and_the_first_goes_on(world: World
 
 def test_node_of_a_copied_folder_is_refused_and_the_first_goes_on(world: World, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    no_sockets = shutil.ignore_patterns("*.sock", "lock")
+    no_sockets = shutil.ignore_patterns("*.sock", "lock", "locks", "*.draft", ".*")  # nor what is there for a moment
     shutil.copytree(world.founded.nodes["bank-a"].folder, copy, ignore=no_sockets)
     second = start_of(copy)
     assert second.returncode == 1
@@ -77,18 +76,17 @@ def test_node_that_is_told_to_stop_stops_within_ten_seconds(world: World, state:
         seconds.append(time.monotonic() - began)
         assert process.returncode in (0, -signal.SIGTERM)
 
-    def stop_in_training(record: RoundRecord) -> None:
-        if record.round == 1:
-            wait_in_training(world, "bank-a")
-            stop()
+    def stop_in_training() -> None:
+        wait_in_training(world, "bank-a")
+        stop()
 
     if state == "just started":
         world.processes.stop("bank-a")
         world.processes.start_node("bank-a")
-        until(lambda: world.processes.status("bank-a").get("state") == "starting")
+        until(lambda: world.processes.status("bank-a").get("state") in ("starting", "online"))
         stop()
     elif state == "in training":
-        world.conduct(world.order(long_task(2.0), rounds=2, quorum=3), on_round=stop_in_training)
+        world.conduct(world.order(long_task(2.0), rounds=2, quorum=3), on_round=after_round(1, stop_in_training))
     else:
         if state == "platform away":
             world.processes.stop("platform")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.check_link import free_port
 from server.superlink_files import QUIET
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "server" / "README.md", ROOT / "clients" / "README.md")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fedcredit.federation.checkpoint import RoundRecord
 from server.app import Conducted, Order
 from server.orders import DeployedOrder
 from tests.consortium.breaking import (
+    after_round,
+    held_in_training,
+    is_started_again,
     kill,
     long_task,
     mended,
@@ -23,7 +25,6 @@ from tests.consortium.breaking import (
     tunnel_pid,
     until,
     verify_every_node,
-    wait_all_asked,
 )
 from tests.consortium.test_rounds import in_process
 from tests.consortium.world import NAMES, World
@@ -48,19 +49,7 @@ def uninterrupted(world: World, tmp_path_factory: pytest.TempPathFactory) -> Con
 
 def five_rounds(world: World) -> DeployedOrder:
     """Long ones, so that an operator hears of the second before the last is over."""
-    return world.order(long_task(0.5), rounds=5)
-
-
-def after_round(number: int, act: Callable[[], object]) -> Callable[[RoundRecord], None]:
-    """Act once, when the operator hears of that round."""
-    done = []
-
-    def on_round(record: RoundRecord) -> None:
-        if record.round >= number and not done:
-            done.append(record.round)
-            act()
-
-    return on_round
+    return world.order(long_task(1.0), rounds=5)
 
 
 def require_same(there: Conducted, here: Conducted) -> None:
@@ -111,8 +100,8 @@ def test_coordinator_killed_after_its_last_round_still_brings_the_result(
 
 def test_killed_superlink_is_started_again_and_the_run_goes_on(world: World, uninterrupted: Conducted) -> None:
     def kill_superlink() -> None:
-        wait_all_asked(world)
-        kill(world.processes.platform_pids()["superlink"])
+        with held_in_training(world, *NAMES):
+            kill(world.processes.platform_pids()["superlink"])
 
     require_same(world.conduct(five_rounds(world), on_round=after_round(2, kill_superlink)), uninterrupted)
 
@@ -133,10 +122,10 @@ def test_killed_caddy_of_gateway_or_tunnel_is_back_by_itself_and_no_round_is_los
     killed: dict[Path, int] = {}
 
     def kill_them(folders: list[Path]) -> None:
-        wait_all_asked(world)
-        for folder in folders:
-            killed[folder] = tunnel_pid(folder)
-            kill(killed[folder])
+        with held_in_training(world, *NAMES):
+            for folder in folders:
+                killed[folder] = tunnel_pid(folder)
+                kill(killed[folder])
 
     steps = [after_round(1, lambda: kill_them(tunnels)), after_round(2, lambda: kill_them([gateway]))]
     done = world.conduct(five_rounds(world), on_round=lambda record: steps[record.round > 1](record))
@@ -151,8 +140,10 @@ def test_killed_keeper_of_the_platform_is_started_again_over_what_it_left_runnin
     before = world.processes.platform_pids()
 
     def kill_keeper() -> None:
-        world.processes.stop("platform", sign=signal.SIGKILL)
-        world.processes.start_platform()
+        with held_in_training(world, *NAMES):
+            world.processes.stop("platform", sign=signal.SIGKILL)
+            world.processes.start_platform()
+            until(lambda: is_started_again(world, before))
 
     order = five_rounds(world)
     require_same(world.conduct(order, on_round=after_round(2, kill_keeper)), uninterrupted)

@@ -10,8 +10,15 @@ import pytest
 from fedcredit.federation.messages import Masking, PrivacyTerms, Task
 from fedcredit.privacy.entry import Entry
 from fedcredit.privacy.ledger import Ledger
-from tests.consortium.breaking import kill, kill_node, mended, status_of, verify_every_node, wait_in_training
-from tests.consortium.test_platform_kills import after_round
+from tests.consortium.breaking import (
+    after_round,
+    kill,
+    kill_node,
+    mended,
+    status_of,
+    verify_every_node,
+    wait_in_training,
+)
 from tests.consortium.world import NAMES, World
 from tests.federation.conftest import make_task
 

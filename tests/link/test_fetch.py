@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,14 +73,16 @@ def test_a_packed_answer_is_refused_and_not_unpacked(coding: str) -> None:
         fetch(url, most=MIB, seconds=10)
 
 
-def test_an_answer_that_drips_is_given_up() -> None:
-    began = time.monotonic()
+def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is faster than the sockets' own: where the machine pauses, no drop comes too late for them."""
+    began, real = time.monotonic(), time.monotonic
+    monkeypatch.setattr("fedcredit.link.fetch.time", SimpleNamespace(monotonic=lambda: 60 * real()))
     with (
         server(head(), endless=b"x", every_seconds=0.05) as (url, _, _),
         pytest.raises(FetchFailed, match="slow"),
     ):
-        fetch(url, most=MIB, seconds=0.5)
-    assert time.monotonic() - began < 5
+        fetch(url, most=MIB, seconds=30)
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("status", [404, 403, 502, 302])

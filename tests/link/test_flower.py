@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from fedcredit.link.tunnel import LocalTls, local_certificate
-from tests.link.world import HOST, World, card, free_port
+from tests.link.world import HOST, World, card
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PROGRAMS = Path(sys.executable).parent

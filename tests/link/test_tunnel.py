@@ -15,12 +15,14 @@ import pytest
 
 from fedcredit.errors import ConfigError
 from fedcredit.link import caddy
+from fedcredit.link.admin import ask as administer
 from fedcredit.link.authority import Authority
 from fedcredit.link.handshake import X25519, X25519MLKEM768
 from fedcredit.link.relay import Relay
 from fedcredit.link.tunnel import LocalTls, Patience, local_certificate, tunnel_config
 from server.gateway import PUBLIC_KEY_HEADER, gateway_config
-from tests.link.world import HOST, Answer, Line, World, card, free_port, header
+from tests.link.world import HOST, Answer, Line, World, card, header
+from tests.ports import free_port
 
 PULL, START = "/v1/fleet/pull-messages", "/v1/control/start-run"
 
@@ -39,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def port(world: World) -> int:
     """A running tunnel of `harbour`."""
-    return world.tunnel(world.ends(world.institutions["harbour"]), patience=Patience(5.0))
+    return world.tunnel(world.ends(world.institutions["harbour"]), patience=Patience(15.0))
 
 
 def pull(world: World, line: Line, port: int, **more: str) -> Answer:
@@ -48,9 +50,14 @@ def pull(world: World, line: Line, port: int, **more: str) -> Answer:
     return line.ask("POST", PULL, headers=headers, host=f"{HOST}:{port}", body=b"four")
 
 
-def settle() -> None:
+def settle(world: World, port: int) -> None:
     """Let the tunnel see the end of the answer that we have read already; else a cut ends our connection as well."""
-    time.sleep(0.3)  # on a busy machine too
+    folder, give_up, under_way = world.folder / "run" / f"tunnel-{port}", time.monotonic() + 20, [""]
+    while not under_way or any(not line.endswith(" 0") for line in under_way):
+        assert time.monotonic() < give_up, under_way
+        time.sleep(0.02)
+        told = administer(folder, "GET", "/metrics", wait=20)[1]
+        under_way = [line for line in told.splitlines() if line.startswith("caddy_http_requests_in_flight{")]
 
 
 def test_the_real_link_is_post_quantum_and_authenticates_both_sides(world: World) -> None:
@@ -218,7 +225,7 @@ def test_a_request_waits_while_a_killed_gateway_comes_back(world: World, port: i
     assert world.gateway
     with Line(port) as line:
         assert pull(world, line, port).status == 200
-        settle()
+        settle(world, port)
         os.kill(world.gateway.pid, signal.SIGKILL)
         world.gateway.process.wait()
         back = threading.Timer(0.2, world.open_gateway)
@@ -232,11 +239,11 @@ def test_a_cut_network_is_a_bad_gateway_in_time_and_heals(world: World) -> None:
         port = world.tunnel(world.ends(world.institutions["harbour"], gateway=f"{HOST}:{relay.address[1]}"))
         with Line(port) as line:
             assert pull(world, line, port).status == 200
-            settle()
+            settle(world, port)
             relay.cut()
             started = time.monotonic()
             assert pull(world, line, port).status == 502
-            assert 0.9 < time.monotonic() - started < 6
+            assert 0.9 < time.monotonic() - started < 15
             relay.mend()
             assert pull(world, line, port).status == 200
 
@@ -244,13 +251,13 @@ def test_a_cut_network_is_a_bad_gateway_in_time_and_heals(world: World) -> None:
 def test_a_network_that_swallows_everything_is_noticed_and_left(world: World) -> None:
     with Relay((HOST, world.port)) as relay:
         ends = world.ends(world.institutions["harbour"], gateway=f"{HOST}:{relay.address[1]}")
-        port = world.tunnel(ends, patience=Patience(retry_seconds=3.0, silence_seconds=0.5))
+        port = world.tunnel(ends, patience=Patience(retry_seconds=12.0, silence_seconds=0.5))
         with Line(port) as line:
             assert pull(world, line, port).status == 200
-            settle()
+            settle(world, port)
             relay.swallow()
             assert pull(world, line, port).status == 200  # on a new connection
-        assert len(relay.handshakes) == 2
+        assert len(relay.handshakes) >= 2  # a pause of the machine is a silence too
 
 
 def test_an_operator_s_request_that_was_sent_is_not_sent_again(world: World) -> None:

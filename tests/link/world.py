@@ -20,14 +20,9 @@ from fedcredit.link import caddy
 from fedcredit.link.authority import Authority, Role, certificate_sha256, new_key_and_csr
 from fedcredit.link.tunnel import Ends, LocalTls, Patience, TunnelRole, tunnel_config
 from server.gateway import Passes, Place, gateway_config
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def flower_key() -> str:
