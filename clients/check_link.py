@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from clients.checkup import Line, Subject, need_facts
 from fedcredit.errors import PolicyRefused
 from fedcredit.link import caddy
 from fedcredit.link.handshake import X25519, X25519MLKEM768, LinkRefused, probe
+from fedcredit.link.running import free_port
 from fedcredit.link.tunnel import LOOPBACK, Ends, tunnel_config
 from fedcredit.trust.manifest import open_manifest
 from fedcredit.trust.words import host_of
@@ -103,14 +103,6 @@ def ask_manifest(subject: Subject) -> Answer:
             return _ask(port)
         finally:
             tunnel.stop(wait=2.0)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as held:
-        held.bind((LOOPBACK, 0))
-        port: int = held.getsockname()[1]
-        return port
 
 
 def _ask(port: int) -> Answer:
