@@ -114,20 +114,15 @@ def held_in_training(world: World, *names: str) -> Iterator[None]:
     """
     workers = [int(world.processes.status(name)["worker_pid"]) for name in names]
 
-    def are_training() -> bool:
-        return all(is_training(world, name) for name in names)
-
     def are_held() -> bool:
-        if not are_training():
-            return False
         _send(signal.SIGSTOP, workers)
-        if are_training():
+        if all(is_training(world, name) for name in names):
             return True
-        _send(signal.SIGCONT, workers)  # a step was over before its worker stood still: at the next ones
+        _send(signal.SIGCONT, workers)
         return False
 
     try:
-        until(are_held)
+        until(are_held, pause=0.003)  # in slow motion: a step may be shorter than a look
         yield
     finally:
         _send(signal.SIGCONT, workers)

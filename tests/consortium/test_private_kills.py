@@ -12,12 +12,12 @@ from fedcredit.privacy.entry import Entry
 from fedcredit.privacy.ledger import Ledger
 from tests.consortium.breaking import (
     after_round,
+    held_in_training,
     kill,
     kill_node,
     mended,
     status_of,
     verify_every_node,
-    wait_in_training,
 )
 from tests.consortium.world import NAMES, World
 from tests.federation.conftest import make_task
@@ -68,8 +68,8 @@ def test_private_masked_run_survives_a_node_and_has_it_back(world: World) -> Non
     order = world.order(private(), rounds=ROUNDS, quorum=3, deadline_seconds=120.0)
 
     def kill_in_training() -> None:
-        wait_in_training(world, "bank-c")
-        kill_node(world, "bank-c")
+        with held_in_training(world, "bank-c"):
+            kill_node(world, "bank-c")
         world.processes.start_node("bank-c")
 
     done = world.conduct(order, on_round=after_round(1, kill_in_training))
