@@ -95,7 +95,10 @@ def is_training(world: World, name: str) -> bool:
     """Whether the node has a question of which its log has `train`, and no more."""
     if not is_asked(world, name):
         return False
-    last: dict[str, Any] = json.loads(world.founded.nodes[name].audit_log.read_bytes().splitlines()[-1])
+    log = world.founded.nodes[name].audit_log.read_bytes()
+    if not log.endswith(b"\n"):  # a line is being written
+        return False
+    last: dict[str, Any] = json.loads(log.splitlines()[-1])
     facts = last.get("facts", last)
     return last.get("event") == "asked" and str(facts.get("type")).startswith("train")
 
