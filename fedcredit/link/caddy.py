@@ -110,7 +110,8 @@ def start(config: Mapping[str, Any], *, folder: Path, wait: float = 15.0) -> Cad
             start_new_session=True,  # Ctrl-C in a terminal ends the caller, who then ends Caddy
         )
     caddy = Caddy(folder, process)
-    try:
+    with contextlib.ExitStack() as unless_served:
+        unless_served.callback(caddy.stop, wait=1.0)  # also where a node is told to stop at this moment
         _write(folder / PID_FILE, str(process.pid).encode())
         for _ in _moments(wait):
             if not caddy.is_running:
@@ -118,11 +119,8 @@ def start(config: Mapping[str, Any], *, folder: Path, wait: float = 15.0) -> Cad
             with contextlib.suppress(OSError):
                 # Answered only after the configuration is served; see Caddy's lock around /config/.
                 if ask(folder, "GET", "/config/admin", wait=wait)[0] == 200:
+                    unless_served.pop_all()
                     return caddy
-    except BaseException:  # a node that is told to stop at this moment leaves no Caddy behind
-        caddy.stop(wait=1.0)
-        raise
-    caddy.stop(wait=1.0)
     raise LinkDown("caddy", found=_last_words(folder), expected=f"a running process within {wait:g} s")
 
 

@@ -20,6 +20,7 @@ from fedcredit.trust.bundle import BundleRefused
 from fedcredit.trust.manifest import ManifestFile, ManifestRefused, StudyRule
 from server.bundle import bundle
 from tests.federation.conftest import make_task
+from tests.test_journal import being_made
 from tests.trust.consortium import manifest, sealed
 
 TODAY = datetime.now(UTC).replace(microsecond=0)
@@ -53,6 +54,11 @@ def question(
     message = Message(pack(RecordDict({"config": config})) if content is None else content, 7, TRAIN)
     message.metadata.__dict__["_message_id"] = key
     return Question(digest, message)
+
+
+def test_a_door_that_another_process_makes_at_that_moment_is_waited_for(tmp_path: Path) -> None:
+    with being_made(tmp_path / "seen.sqlite"):
+        Door(kept(tmp_path), tmp_path / "seen.sqlite").let_in(question())
 
 
 def test_a_message_that_was_delivered_twice_is_answered_once(door: Door) -> None:

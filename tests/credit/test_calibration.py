@@ -64,7 +64,7 @@ def test_fitted_steps_meet_the_default_rate_and_improve_the_likelihood(method: M
     assert (np.diff(step.apply(GRID.pd)) > 0).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=5), method=st.sampled_from(METHODS))
 def test_federated_is_pooled_to_the_bit(seeds: list[int], method: Method) -> None:
     parts = [companies(400 + seed % 300, seed=seed) for seed in seeds]

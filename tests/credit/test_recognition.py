@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, ndtri
 
@@ -63,7 +63,6 @@ def test_same_scale_mapped_by_rank_against_itself_is_unchanged() -> None:
     assert recognise(same, reference=reference).pds == pytest.approx(reference.pds)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 400), min_size=2, max_size=8), st.data())
 def test_counts_of_institutions_add_to_the_region_s_table(sizes: list[int], data: st.DataObject) -> None:
     total = scale_of("north", grades=len(sizes), each=2000)

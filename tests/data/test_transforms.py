@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcredit.data.schema import Column, Label, Schema
@@ -22,7 +22,6 @@ MOST = [240.0, 1.0, 1.0]  # log1p of the largest double is 709.8
 
 
 @given(st.lists(st.tuples(*[FINITE | st.none()] * 3), min_size=1, max_size=20))
-@settings(deadline=None)
 def test_finite_and_empty_cells_give_finite_bounded_inputs_that_keep_their_order(
     rows: list[tuple[float | None, ...]],
 ) -> None:
@@ -42,7 +41,6 @@ def test_finite_and_empty_cells_give_finite_bounded_inputs_that_keep_their_order
 
 
 @given(FINITE)
-@settings(deadline=None)
 def test_a_raw_cell_is_kept_or_refused_but_never_infinite(cell: float) -> None:
     schema = Schema((Column("raw", "raw"),), Label("bad"), company="id")
     frame = pd.DataFrame({"raw": [cell]})

@@ -136,7 +136,7 @@ def largest_difference(one: Any, other: Any) -> float:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(60, 900), institutions=st.integers(1, 12), data=st.data())
 def test_federated_is_pooled(figure: str, seed: int, n: int, institutions: int, data: st.DataObject) -> None:
     everybody = companies(seed, n)

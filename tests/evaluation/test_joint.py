@@ -36,7 +36,7 @@ def test_counting_moves_the_difference_by_less_than_a_thousandth() -> None:
     assert found.low > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), institutions=st.integers(1, 9))
 def test_federated_difference_is_the_pooled_one(seed: int, institutions: int) -> None:
     first, second, y = two_models(seed, n=400)

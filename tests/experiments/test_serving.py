@@ -50,7 +50,7 @@ def load(status: int, seconds: float, *, per_second: float, asked_for: float = 0
 def test_a_request_s_time_runs_from_the_moment_at_which_it_was_due() -> None:
     quick, slow = load(200, 0.001, per_second=25, asked_for=4), load(200, 0.2, per_second=200)
     assert (len(quick.ms), quick.failed) == (100, 0)
-    assert quick.at(10) < 100  # what is due while the machine pauses waits too, so that is not said of all
+    assert quick.at(50) < 100
     # 20 connections of 0.2 s take 100 a second: half of those that are due wait, the last ones for half a second.
     assert slow.at(99) > 500
 
@@ -66,8 +66,7 @@ def test_no_request_fails_over_a_promotion_a_rollback_and_the_gateway() -> None:
         pytest.skip("Debian's hey is not installed")
     found = figures(seconds=2)
     assert found["failed_requests"] == 0
-    # Half a second each; where other processes have the machine too, most of it goes into starting the command.
-    assert found["promote_s"] < 15
-    assert found["rollback_s"] < 15
+    assert found["promote_s"] < 2
+    assert found["rollback_s"] < 2
     assert found["restart_s"] < 30
     assert found["http_p50_ms"] > 0

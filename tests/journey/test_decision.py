@@ -32,7 +32,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ANN, BEN = ("consortium/officers/ann.key", "consortium/officers/ben.key")
 TRAINED, FIRST, CHALLENGER, MISTYPED = (f"models:/{MODEL}/{number}" for number in (1, 2, 3, 4))
 STEP = ["--predictions", f"runs/{STUDY}/latest/predictions.parquet", "--out"]
-ROLLBACK_SECONDS = 10.0  # less than two on a quiet machine; a shared one stands still for seconds now and then
 BANK, BANKS, COMPANIES, ROUNDS = "bank-01", 4, 3200, 6
 
 
@@ -275,11 +274,11 @@ def test_the_challenger_is_promoted_over_the_champion_that_it_was_compared_with(
     assert journey.seen["second"]["model_version"] not in ("", journey.seen["first"]["model_version"])
 
 
-def test_after_a_rollback_the_service_answers_with_the_old_version_within_seconds(journey: Journey) -> None:
+def test_after_a_rollback_the_service_answers_with_the_old_version_within_two_seconds(journey: Journey) -> None:
     back = journey.seen["rolled back"]
     (entry,) = (one for one in journey.seen["history"]["entries"] if one["event"] == "rolled-back")
-    assert (journey.seen["answered"] - datetime.fromisoformat(entry["time"])).total_seconds() < ROLLBACK_SECONDS
-    assert back["seconds"] < ROLLBACK_SECONDS
+    assert (journey.seen["answered"] - datetime.fromisoformat(entry["time"])).total_seconds() < 2
+    assert back["seconds"] < 2
     assert back["version"] == "2"
     assert journey.version() == "2"
     assert journey.seen["service"]["pd"] == pytest.approx(journey.seen["first"]["pd"], abs=1e-9)

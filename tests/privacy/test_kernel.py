@@ -61,7 +61,7 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer"])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=4, derandomize=True, phases=PHASES)
 @given(
     n=st.integers(1, 9),
     time=st.integers(1, 6),
@@ -130,7 +130,7 @@ def test_dropout_leaves_the_same_units_out_forth_and_back(kind: str, layers: int
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer"])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=6, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=6, derandomize=True, phases=PHASES)
 @given(seed=st.integers(0, 2**31), scale=st.sampled_from([1e-3, 1.0, 1e3, 1e10]), clip=st.sampled_from([1e-3, 1.0]))
 def test_no_company_moves_the_sum_by_more_than_the_clip(
     kind: str, clipping: Clipping, seed: int, scale: float, clip: float
@@ -185,7 +185,7 @@ def test_an_empty_batch_sums_to_zero_whatever_came_before(kind: str) -> None:
     assert loss == 0
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=10, derandomize=True, phases=PHASES)
 @given(rows=st.sampled_from([1, 24]), seed=st.integers(0, 2**31), kind=st.sampled_from(["mlp", "lstm"]))
 def test_a_company_with_24_rows_has_the_same_influence_bound_as_one_with_one(rows: int, seed: int, kind: str) -> None:
     model = made(kind, time=2, features=3, hidden=4, seed=seed)
@@ -238,11 +238,11 @@ def test_the_row_of_padding_in_an_embedding_has_no_gradient() -> None:
 def test_noise_has_the_asked_spread_and_lies_on_a_grid_that_the_sum_has_no_part_in() -> None:
     random = Stream()
     for spread in (0.013, 1.0, 700.0):
-        total = torch.full((40_000,), 0.1 * spread)
+        total = torch.full((62_500,), 0.1 * spread)
         add_noise(total, spread=spread, random=random)
-        # Six standard errors: of the mean spread / 200, of the deviation spread / 283.
-        assert abs(total.mean().item() - 0.1 * spread) < 0.03 * spread
-        assert abs(total.std().item() - spread) < 0.0213 * spread
+        # Six standard errors: of the mean spread / 250, of the deviation spread / 354.
+        assert abs(total.mean().item() - 0.1 * spread) < 0.025 * spread
+        assert abs(total.std().item() - spread) < 0.018 * spread
         grid = 2.0 ** (np.floor(np.log2(spread)) - 20)
         multiples = total.double() / grid
         assert torch.equal(multiples, multiples.round())

@@ -55,7 +55,7 @@ def solve_for_constant(points: dict[int, int]) -> int:
     return rows[0][-1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data(), secret=st.binary(min_size=32, max_size=32), n=st.integers(1, 12))
 def test_any_t_shares_open_the_secret_and_the_second_implementation_agrees(
     data: st.DataObject, secret: bytes, n: int

@@ -33,7 +33,7 @@ def test_three_institutions_weigh_a_third_each_at_best() -> None:
         cap_for({"a": 64, "b": 64})
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data(), n=st.integers(4, 8), dropouts=st.integers(0, 1))
 def test_no_share_exceeds_a_third_for_any_true_sizes_and_any_survivors(
     data: st.DataObject, n: int, dropouts: int
@@ -48,7 +48,7 @@ def test_no_share_exceeds_a_third_for_any_true_sizes_and_any_survivors(
         assert 3 * max(weights) <= sum(weights)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(classes=st.lists(st.sampled_from([2**k for k in range(7)]), min_size=3, max_size=6))
 def test_cap_is_the_largest_that_keeps_the_bound(classes: list[int]) -> None:
     def holds(cap: int) -> bool:

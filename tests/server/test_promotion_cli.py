@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -234,18 +233,9 @@ def _run(runs: Path, *words: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
 
 
-def computed_by_children() -> float:
-    """The seconds of processor of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.slow
 def test_pointer_moves_within_two_seconds_of_the_command(world: World, runs: Path) -> None:
-    """As a service sees it that looks every 50 ms; the start of the program counts.
-
-    On a machine that others use too a program waits for its turn: two seconds are those in which it computes.
-    """
+    """As a service sees it that looks every 50 ms; the start of the program counts."""
     champion(runs, world, "1")
     first = world.desk.champion()
     assert first is not None
@@ -265,12 +255,12 @@ def test_pointer_moves_within_two_seconds_of_the_command(world: World, runs: Pat
 
         service = threading.Thread(target=look)
         service.start()
-        began, computed = time.monotonic(), computed_by_children()
+        began = time.monotonic()
         with _run(runs, *words) as program:
             assert seen.wait(30)
             took[words[0]].append(time.monotonic() - began)
             out, err = program.communicate()
         service.join()
         assert program.returncode == 0, (out, err)
-        assert computed_by_children() - computed < 2
-    assert max(map(min, took.values())) < 5, took  # the quickest of three
+    # The quickest of three: a machine that stands still for a moment makes one of them late, and not all.
+    assert max(map(min, took.values())) < 2, took

@@ -140,7 +140,6 @@ def test_file_with_a_thousand_signatures_is_refused_before_one_is_verified() -> 
         opened(data)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_bytes_are_refused_with_an_error_of_ours(data: bytes) -> None:
     with pytest.raises(SealBroken):
@@ -150,7 +149,7 @@ def test_any_bytes_are_refused_with_an_error_of_ours(data: bytes) -> None:
 SIGNED = seal(BODY, kind="policy", by=officer_keys("ann", "bob"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(0, len(SIGNED) - 1), st.integers(1, 255))
 def test_any_changed_byte_is_refused_or_means_nothing(at: int, flip: int) -> None:
     data = bytearray(SIGNED)

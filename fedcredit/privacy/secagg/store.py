@@ -30,7 +30,7 @@ create table if not exists signed (topic blob, survivors text not null, weighing
     round integer, attempt integer, primary key (topic, plan, round, attempt));
 """
 CLOSED = "closed"
-BUSY_SECONDS = 10.0
+WAIT_SECONDS = 10.0  # for another process that is writing
 
 
 class Store:
@@ -42,11 +42,13 @@ class Store:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
             require_private(path)  # SQLite gives its side files the same mode
         # Transactions are explicit below; the lock lets a worker's threads share one connection.
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path or ":memory:", timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
         self._lock = threading.Lock()
-        for pragma in ("synchronous=full", "secure_delete=on", f"busy_timeout={BUSY_SECONDS * 1000:.0f}"):
+        for pragma in ("synchronous=full", "secure_delete=on"):
             self._connection.execute(f"pragma {pragma}")
-        write_ahead(self._connection, wait_seconds=BUSY_SECONDS)
+        write_ahead(self._connection, wait_seconds=WAIT_SECONDS)
         self._connection.executescript(TABLES)
 
     def close(self) -> None:

@@ -39,8 +39,8 @@ def test_a_masked_update_of_one_company_is_nothing(kind: str) -> None:
     update = update_of(kind, row)
     masked = mask_alone(np.concatenate([value.ravel() for value in update.values()]))
     recovered = invert_masked(masked, shapes={name: v.shape for name, v in update.items()}, scale=FIXED_POINT)
-    # A rank correlation of 400 independent numbers has standard deviation .05; beyond six of them: 2e-9.
-    assert abs(likeness(recovered, row[0, 0].numpy())) < 0.3
+    # A rank correlation of 400 independent numbers has standard deviation .05; beyond five of them: 6e-7.
+    assert abs(likeness(recovered, row[0, 0].numpy())) < 0.25
     without_a_mask = np.rint(np.concatenate([v.ravel() for v in update.values()]) * FIXED_POINT).astype(np.int32)
     bare = invert_masked(without_a_mask.view(np.uint32), shapes={n: v.shape for n, v in update.items()}, scale=1.0)
     assert likeness(bare, row[0, 0].numpy()) > 0.95
@@ -58,7 +58,7 @@ def test_bare_noised_and_masked_stand_side_by_side() -> None:
     assert found.bare > 0.999
     # Standard deviation .05 / 4 over 16 rows.
     assert abs(found.noised) < 0.1
-    assert abs(found.masked) < 0.075
+    assert abs(found.masked) < 0.0625
 
 
 def test_an_update_without_a_first_layer_is_said() -> None:

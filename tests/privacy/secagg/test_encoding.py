@@ -101,7 +101,7 @@ def test_sum_that_no_updates_have_is_refused() -> None:
         encoding.decode(noise[:-1])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     members=st.integers(3, 12),
     real_range=st.floats(1e-3, 1e3),

@@ -153,7 +153,7 @@ def test_set_up_and_rounds_go_on_after_every_institution_restarts_between_messag
     federation.assert_sum(federation.unmask(federation.signatures(surviving)), set(federation.identities))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_two_dropouts_anywhere_leave_the_sum_of_the_uploads(identities: Identities, data: st.DataObject) -> None:
     federation = Federation.of(identities, 7).set_up()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from fedcredit.privacy.secagg.refusals import DifferencingRefused, StageRefused
 from fedcredit.privacy.secagg.store import Store
 from fedcredit.trust.keys import KeyFileRefused
 from tests.privacy.secagg.simulator import Federation, Identities
+from tests.test_journal import being_made
 
 AT = RoundId(b"p" * 32, 1, 0)
 TOPIC = b"m" * 32
@@ -60,14 +59,8 @@ def test_of_many_threads_that_pass_a_stage_one_does(tmp_path: Path) -> None:
 
 def test_a_store_that_another_process_makes_at_that_moment_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "secagg.db"
-    os.close(os.open(path, os.O_CREAT, 0o600))
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("begin immediate")  # as while it makes the file's journal a write-ahead log
-    release = threading.Timer(0.3, lambda: other.execute("commit"))
-    release.start()
-    Store(path).advance(AT, before=None, after="dealt", state=b"")
-    release.join()
-    other.close()
+    with being_made(path):
+        Store(path).advance(AT, before=None, after="dealt", state=b"")
 
 
 def test_stage_survives_a_process_that_is_killed_right_after_it(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_field_of_another_size_is_not_written() -> None:
         SurvivorSet(b"short", 1, 0, bytes(32), {}).to_bytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=200))
 def test_random_bytes_are_refused_by_name(data: bytes) -> None:
     for kind in (SurvivorSet, RoundStart, KeyList):
@@ -58,7 +58,7 @@ def test_random_bytes_are_refused_by_name(data: bytes) -> None:
             kind.from_bytes(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(at=st.integers(0, 10**6), value=st.integers(1, 255))
 def test_any_changed_byte_is_refused_or_another_message(at: int, value: int) -> None:
     """Canonical: no two byte strings give the same message."""

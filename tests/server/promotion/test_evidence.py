@@ -67,7 +67,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from([*CHANGES]), value=ANYTHING)
 def test_any_value_in_any_place_is_taken_or_refused_in_our_words(key: str, value: Any, raw: dict[str, Any]) -> None:
     for body in (raw | {key: value}, raw | {"figures": {"ece": value}}, raw | {"figures": {"ece": {"value": value}}}):

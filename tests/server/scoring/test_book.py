@@ -15,6 +15,7 @@ import pytest
 
 from server.scoring.book import BookError, ScoreBook
 from server.scoring.scored import Scored
+from tests.test_journal import being_made
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -120,6 +121,11 @@ def test_a_book_that_another_holds_is_said_to_be_locked(tmp_path: Path) -> None:
         with pytest.raises(BookError, match="locked"):
             two.put(scores("a"))
         assert two.latest("a") is None  # who reads does not wait
+
+
+def test_a_book_that_another_process_makes_at_that_moment_is_waited_for(tmp_path: Path) -> None:
+    with being_made(tmp_path / "scores.sqlite"), ScoreBook(tmp_path / "scores.sqlite") as book:
+        assert book.put(scores("a"), scored_at=NOON) == 1
 
 
 def test_a_book_that_is_not_there_cannot_be_read(tmp_path: Path) -> None:

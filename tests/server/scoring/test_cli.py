@@ -18,7 +18,6 @@ from fedcredit.errors import ConfigError
 from server.scoring.tokens import KEY_FILE, OLD_PUBLIC_FILE, PUBLIC_FILE
 from server.serve_cli import serve
 from tests.server.scoring.world import NAME, Serving
-from tests.server.test_promotion_cli import computed_by_children
 
 
 def run(*words: str) -> str:
@@ -110,12 +109,11 @@ def test_a_killed_service_answers_again_within_15_seconds(tmp_path: Path) -> Non
     with start() as process:
         first = serving.score()[1]
         process.send_signal(signal.SIGKILL)
-    began, computed = time.monotonic(), computed_by_children()
+    began = time.monotonic()
     with start() as process:
         again = serving.score()[1]
         took = time.monotonic() - began
         process.terminate()
     assert process.returncode == 0
-    assert computed_by_children() - computed < 15  # of computing: on a busy machine it waits for its turn too
-    assert took < 60
+    assert took < 15
     assert again == first

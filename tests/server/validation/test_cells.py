@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.validation.cells import TOGETHER, cells, runs_of
@@ -15,7 +15,6 @@ from server.validation.groups import kinds_of
 from server.validation.source import Scores
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=120))
 def test_every_cell_is_large_and_cells_cover_all_rows_or_none(groups: list[int]) -> None:
     found = cells(groups, np.arange(len(groups)))
@@ -35,7 +34,6 @@ def test_many_rows_of_few_companies_are_a_small_group() -> None:
     assert list(found) == [TOGETHER]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=19))
 def test_grades_put_together_are_neighbours_and_hold_enough(sizes: list[int]) -> None:
     found = runs_of(sizes)
